@@ -1,0 +1,206 @@
+import type { CommonSpec } from '../jobs/kind.ts'
+
+/** Text that is valid JSON already, so that nobody parses it to write it again. */
+export type JsonText = string & { readonly json?: unique symbol }
+
+/** How a batch decides its outcome (docs/semantics.md, "Policies"). */
+export type Policy = 'all_settled' | 'gather' | 'task_group' | 'any' | 'race' | 'quorum' | 'hedge'
+
+/** A validated batch, its `defaults` already merged into its jobs. */
+export interface BatchSubmission {
+  policy: Policy
+  name: string | null
+  labels: Record<string, string>
+  /** Milliseconds from acceptance; null: none. */
+  timeoutMs: number | null
+  /** Jobs of this batch that may run at once; null: no limit of its own. */
+  maxConcurrency: number | null
+  open: boolean
+  context: Record<string, string>
+  /** `quorum` only. */
+  n: number | null
+  /** `hedge` only, milliseconds. */
+  hedgeDelayMs: number | null
+  jobs: CommonSpec[]
+  traceparent?: string
+}
+
+/** One error inside an ExceptionGroup. */
+export interface GroupedError {
+  jobId: string
+  index: number
+  type: string
+  code: string
+  message: string
+}
+
+/** The error of a batch: of one job (with its id and index), of the batch itself, or an ExceptionGroup with `errors`. */
+export interface BatchError {
+  type: string
+  code: string
+  message: string
+  jobId?: string
+  index?: number
+  errors?: GroupedError[]
+}
+
+/** A batch as read. Instants are ISO 8601 UTC with milliseconds. */
+export interface BatchView {
+  id: string
+  policy: Policy
+  state: 'running' | 'aborting' | 'succeeded' | 'failed' | 'timed_out' | 'cancelled'
+  name: string | null
+  labels: Record<string, string>
+  open: boolean
+  /** `quorum`'s n, else null. */
+  n: number | null
+  hedgeDelayMs: number | null
+  timeoutMs: number | null
+  maxConcurrency: number | null
+  context: Record<string, string>
+  counts: {
+    total: number
+    queued: number
+    running: number
+    cancelling: number
+    succeeded: number
+    failed: number
+    timed_out: number
+    cancelled: number
+  }
+  acceptedAt: string
+  settledAt: string | null
+  drainedAt: string | null
+  /** The number of the batch's newest event. */
+  seq: number
+  winner: { jobId: string; index: number } | null
+  error: BatchError | null
+  cancel: { reason: string | null; at: string } | null
+  links: { self: string; jobs: string; events: string; cancel: string }
+}
+
+/** The states of a job, in the order of `counts`. */
+export const JOB_STATE_NAMES = ['queued', 'running', 'cancelling', 'succeeded', 'failed', 'timed_out', 'cancelled'] as const
+export type JobStateName = (typeof JOB_STATE_NAMES)[number]
+
+/** One page of a list. `nextCursor` is null on the last. */
+export interface Page<T> {
+  data: T[]
+  nextCursor: string | null
+}
+
+/** The three constants of asyncio.wait. */
+export type ReturnWhen = 'ALL_COMPLETED' | 'FIRST_COMPLETED' | 'FIRST_EXCEPTION'
+
+/** One event of a stream, ready to be framed. */
+export interface StreamEvent {
+  /** Null for a line that is not in the log (`stream.timeout`, `stream.shutdown`). */
+  seq: number | null
+  type: string
+  json: JsonText
+}
+
+/** What a tenant may use. Null in a stored setting means the service's default; here it is resolved. */
+export interface TenantLimits {
+  maxConcurrency: number
+  maxQueuedJobs: number
+  maxBatchJobs: number
+  weight: number
+}
+
+/** A tenant's own settings: what is absent follows the service's defaults. */
+export interface TenantSettings {
+  maxConcurrency?: number
+  maxQueuedJobs?: number
+  maxBatchJobs?: number
+  weight?: number
+  paused?: boolean
+}
+
+/** A tenant as it sees itself. `running` includes cancelling. */
+export interface TenantView {
+  id: string
+  limits: TenantLimits
+  paused: boolean
+  usage: { queued: number; running: number; cancelling: number; stuck: number }
+}
+
+/** A change to a job that has not ended. Absent: as it was; null: none any more. */
+export interface Reschedule {
+  /** Milliseconds from the job's acceptance. */
+  deadlineMs?: number | null
+  /** Milliseconds from the start of the attempt. */
+  timeoutMs?: number | null
+  priority?: number
+}
+
+/**
+ * All that the routes see of the machinery. Every method takes the tenant of the caller's key; what belongs to another
+ * tenant, does not exist or is no id at all rejects with the same `NotFoundError`.
+ */
+export interface Engine {
+  /**
+   * Accept all jobs of a batch or none; resolves when it is on disk.
+   * @throws {BatchTooLargeError} {QueueFullError} {ShuttingDownError} {OverloadedError}
+   */
+  submit(tenantId: string, batch: BatchSubmission): Promise<BatchView>
+  /** Append jobs to a running batch; resolves with their views. @throws {BatchShuttingDownError} {BatchFinishedError} and as `submit`. */
+  append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]>
+  /** No more jobs will come; the batch ends when its jobs have. Idempotent. */
+  close(tenantId: string, batchId: string): Promise<BatchView>
+  /** End early, without an error; `cancelled` is false when the batch had its outcome already. */
+  stop(tenantId: string, batchId: string): Promise<{ cancelled: boolean; batch: BatchView }>
+  cancel(tenantId: string, batchId: string, reason: string | null): Promise<{ cancelled: boolean; batch: BatchView }>
+  cancelJob(tenantId: string, jobId: string, reason: string | null): Promise<{ cancelled: boolean; job: JsonText }>
+  /** @throws {JobFinishedError} */
+  reschedule(tenantId: string, jobId: string, change: Reschedule): Promise<JsonText>
+
+  batch(tenantId: string, batchId: string): Promise<BatchView>
+  /** Newest first. @throws {InvalidArgumentError} for a forged cursor. */
+  batches(
+    tenantId: string,
+    query: { state?: BatchView['state']; labels: Record<string, string>; limit: number; cursor?: string },
+  ): Promise<Page<BatchView>>
+  job(tenantId: string, jobId: string): Promise<JsonText>
+  jobs(
+    tenantId: string,
+    batchId: string,
+    query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
+  ): Promise<Page<JsonText>>
+  /** Every job of the batch in input order, a page at a time, however large. */
+  allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>>
+
+  /** Resolves with the batch as soon as it is settled, or as it is when `timeoutMs` is over or `signal` aborts. */
+  untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView>
+  /**
+   * asyncio.wait over the jobs the batch has now. `done` in input order.
+   * @throws {EmptyWaitSetError} when it has none.
+   */
+  wait(
+    tenantId: string,
+    batchId: string,
+    query: { returnWhen: ReturnWhen; timeoutMs: number; signal?: AbortSignal },
+  ): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }>
+  /**
+   * The batch's log after `after`, then live, until `batch.drained` or the timeout's `stream.timeout`. Yields arrays of
+   * events; the next array is fetched when the consumer asks. Null: drained and nothing after `after` (a reconnect past the end).
+   * Ends quietly when `signal` aborts.
+   */
+  events(
+    tenantId: string,
+    batchId: string,
+    query: { after: number; only?: 'completions'; timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<AsyncIterable<StreamEvent[]> | null>
+
+  /** The caller's own limits and use. */
+  tenant(tenantId: string): TenantView
+  /** Take over a tenant's settings; caps act at once. */
+  applyTenant(tenantId: string, settings: TenantSettings): void
+
+  /** True while new work is accepted. */
+  readonly accepting: boolean
+  /** Take no new batches (`ShuttingDownError`), let running jobs end for `graceMs`, then abort them. Later calls return the same promise. */
+  drain(graceMs: number): Promise<void>
+  /** Give back every resource. May be called twice. */
+  shutdown(): Promise<void>
+}

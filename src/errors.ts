@@ -1,0 +1,117 @@
+/** What is wrong with one field of a request: where (RFC 6901 JSON Pointer) and why, in words that say what would be right. */
+export interface FieldError {
+  pointer: string
+  detail: string
+  /** Set when the field is refused for another reason than its form, e.g. `egress_denied`. */
+  code?: string
+}
+
+/** Every error raised on purpose. Its `code` never changes: clients match it, metrics count it. Knows nothing of HTTP. */
+export abstract class ServiceError extends Error {
+  abstract readonly code: string
+  /** Seconds after which trying again makes sense; unset when it does not. */
+  readonly retryAfterS?: number
+  override get name(): string {
+    return this.constructor.name
+  }
+}
+
+/** One or more fields of a request are wrong; all of them are named. */
+export class InvalidArgumentError extends ServiceError {
+  readonly code = 'invalid_argument'
+  readonly errors: FieldError[]
+  constructor(errors: FieldError[]) {
+    super(errors.length === 1 ? '1 field is wrong.' : `${errors.length} fields are wrong.`)
+    this.errors = errors
+  }
+}
+
+/** `wait` on a batch without jobs: there is nothing to wait for (asyncio.wait raises ValueError likewise). */
+export class EmptyWaitSetError extends ServiceError {
+  readonly code = 'empty_wait_set'
+  constructor() {
+    super('The batch has no jobs, so there is nothing to wait for.')
+  }
+}
+
+/** The thing does not exist, or belongs to another tenant: the two cannot be told apart. */
+export class NotFoundError extends ServiceError {
+  readonly code = 'not_found'
+  constructor() {
+    super('There is no such resource, or it is not yours.')
+  }
+}
+
+/** The batch is aborting: it takes no more jobs. */
+export class BatchShuttingDownError extends ServiceError {
+  readonly code = 'batch_shutting_down'
+  constructor() {
+    super('The batch is shutting down and takes no more jobs.')
+  }
+}
+
+/** The batch has its outcome: it takes no more jobs. */
+export class BatchFinishedError extends ServiceError {
+  readonly code = 'batch_finished'
+  constructor() {
+    super('The batch has finished and takes no more jobs.')
+  }
+}
+
+/** The job has ended, or its end has begun: it cannot be rescheduled. */
+export class JobFinishedError extends ServiceError {
+  readonly code = 'job_finished'
+  constructor() {
+    super('The job has ended or is being ended; it can no longer be rescheduled.')
+  }
+}
+
+/** More jobs than the tenant may ever have queued, or than a batch may hold: trying again will not help. */
+export class BatchTooLargeError extends ServiceError {
+  readonly code = 'batch_too_large'
+  readonly limit: number
+  constructor(limit: number, what: string) {
+    super(`The batch can never fit: ${what} is ${limit}.`)
+    this.limit = limit
+  }
+}
+
+/** The tenant's queue has no room for the whole batch now; nothing of it was accepted. */
+export class QueueFullError extends ServiceError {
+  readonly code = 'queue_full'
+  override readonly retryAfterS: number
+  constructor(limit: number, retryAfterS = 1) {
+    super(`The queue is full: at most ${limit} jobs of a tenant may be queued. Nothing was accepted.`)
+    this.retryAfterS = retryAfterS
+  }
+}
+
+/** The service is stopping: no new work. */
+export class ShuttingDownError extends ServiceError {
+  readonly code = 'shutting_down'
+  override readonly retryAfterS = 5
+  constructor() {
+    super('The service is shutting down and takes no new work.')
+  }
+}
+
+/** The service cannot take this now (the store refused the write, or it has too much to do). Nothing was accepted. */
+export class OverloadedError extends ServiceError {
+  readonly code = 'overloaded'
+  override readonly retryAfterS: number
+  constructor(detail = 'The service cannot take more now.', retryAfterS = 2, options?: ErrorOptions) {
+    super(detail)
+    this.retryAfterS = retryAfterS
+    if (options?.cause !== undefined) this.cause = options.cause
+  }
+}
+
+/** A setting of the environment or of the command line is wrong; all that are wrong are named. Stops the start. */
+export class ConfigError extends ServiceError {
+  readonly code = 'config'
+}
+
+/** The data directory cannot be used: locked by another process, read-only, or written by a newer version. */
+export class StoreUnusableError extends ServiceError {
+  readonly code = 'store_unusable'
+}

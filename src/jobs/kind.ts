@@ -1,0 +1,97 @@
+import type { z } from 'zod'
+import type { Clock } from '../clock.ts'
+
+/** What every job has, whatever its kind. Durations in milliseconds; null or absent: none. */
+export interface CommonSpec {
+  kind: string
+  name?: string
+  timeoutMs?: number | null
+  deadlineMs?: number | null
+  queueTimeoutMs?: number | null
+  delayMs?: number
+  /** Higher starts first within the tenant. Default 0. */
+  priority?: number
+  shield?: boolean
+  context?: Record<string, string>
+  onRestart?: 'retry' | 'fail'
+}
+
+/** What one attempt at a job is given. */
+export interface AttemptContext {
+  /** Aborts for every cause (timeout, deadline, cancel, drain); `signal.reason` is a `StopReason`. */
+  signal: AbortSignal
+  clock: Clock
+  /** `now()` when the attempt got its slot. */
+  startedAt: number
+  /** Milliseconds the job waited from acceptance to its slot. */
+  queuedMs: number
+  tenantId: string
+  batchId: string
+  jobId: string
+  index: number
+  /** From 1; more than 1 only after a restart. */
+  attempt: number
+  /** The batch's `context` with the job's on top. */
+  context: Readonly<Record<string, string>>
+  /** The W3C `traceparent` the batch was submitted with, if any. */
+  traceparent?: string
+  /** Resolves when no earlier than `dueAt` on the clock; rejects with `signal.reason` when aborted first. Any length. */
+  sleepUntil(dueAt: number): Promise<void>
+}
+
+/**
+ * A kind of job. `run` resolves with a JSON value, or rejects; once `signal` has aborted it must stop, and reject with
+ * `signal.reason`, as soon as its work has really stopped (its socket closed): until it settles, it keeps its slot.
+ */
+export interface JobKind<Spec extends CommonSpec = CommonSpec> {
+  /** The value of `kind`, `[a-z][a-z0-9_-]*`. */
+  name: string
+  /** One line for the OpenAPI document. */
+  description?: string
+  /** The fields of this kind beside the common ones; a strict object without `kind`. */
+  spec: z.ZodObject
+  /** The target host (`host:port`) that the host cap counts, if the kind has one. */
+  hostOf?(spec: Spec): string | undefined
+  /** What to do with an attempt that a crash interrupted, when the job does not say. Default `retry`. */
+  onRestart?(spec: Spec): 'retry' | 'fail'
+  run(spec: Spec, context: AttemptContext): Promise<unknown>
+}
+
+/** An error that ends a job as `failed` with a `type` and `code` of api.md, and facts that the caller may see. */
+export class JobError extends Error {
+  readonly type: string
+  readonly code: string
+  readonly facts: Record<string, unknown>
+  /** A result to keep beside the error: the response behind an `http_status`. */
+  readonly result: unknown
+  constructor(
+    type: string,
+    code: string,
+    message: string,
+    facts: Record<string, unknown> = {},
+    result: unknown = null,
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+    this.type = type
+    this.code = code
+    this.facts = facts
+    this.result = result
+  }
+  override get name(): string {
+    return this.type
+  }
+}
+
+/** Why an attempt was told to stop: the `reason` of its signal, the first cause. */
+export class StopReason extends Error {
+  /** `user`, `sibling_failed`, `batch_cancel`, `batch_timeout`, `stop`, `decided`, `shutdown`, `timeout` or `deadline`. */
+  readonly why: string
+  constructor(why: string) {
+    super(`Stopped: ${why}.`)
+    this.why = why
+  }
+  override get name(): string {
+    return 'AbortError'
+  }
+}
