@@ -1,0 +1,24 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    environment: 'node',
+    include: ['test/**/*.test.ts'],
+    // A process a file: SQLite handles, worker threads and open sockets of one file never meet another's.
+    pool: 'forks',
+    testTimeout: 10_000,
+    hookTimeout: 20_000,
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts', 'routes/**/*.ts'],
+      exclude: [
+        // Runs in processes that tests start with `node src/main.ts`, which V8's counters here cannot see.
+        'src/main.ts',
+        // Runs on a worker thread, likewise; the store's contract tests drive every message of it.
+        'src/store/worker.ts',
+      ],
+      reporter: ['text-summary', 'html', 'json-summary'],
+      thresholds: { lines: 95, branches: 90 },
+    },
+  },
+})
