@@ -1,10 +1,12 @@
+import type { JobStateName, Policy } from '../core/states.ts'
 import type { CommonSpec } from '../jobs/kind.ts'
+
+export { JOB_STATE_NAMES } from '../core/states.ts'
 
 /** Text that is valid JSON already, so that nobody parses it to write it again. */
 export type JsonText = string & { readonly json?: unique symbol }
 
-/** How a batch decides its outcome (docs/semantics.md, "Policies"). */
-export type Policy = 'all_settled' | 'gather' | 'task_group' | 'any' | 'race' | 'quorum' | 'hedge'
+export type { JobStateName, Policy }
 
 /** A validated batch, its `defaults` already merged into its jobs. */
 export interface BatchSubmission {
@@ -78,10 +80,6 @@ export interface BatchView {
   cancel: { reason: string | null; at: string } | null
   links: { self: string; jobs: string; events: string; cancel: string }
 }
-
-/** The states of a job, in the order of `counts`. */
-export const JOB_STATE_NAMES = ['queued', 'running', 'cancelling', 'succeeded', 'failed', 'timed_out', 'cancelled'] as const
-export type JobStateName = (typeof JOB_STATE_NAMES)[number]
 
 /** One page of a list. `nextCursor` is null on the last. */
 export interface Page<T> {

@@ -1,4 +1,6 @@
-import type { TenantSettings } from '../engine/engine.ts'
+import type { LogEntry } from '../core/events.ts'
+import type { JobStateName } from '../core/states.ts'
+import type { JsonText, StreamEvent, TenantSettings } from '../engine/engine.ts'
 
 /** A tenant as kept. `createdAt` in milliseconds since the epoch. */
 export interface TenantRow {
@@ -27,4 +29,141 @@ export interface DirectoryStore {
   putTenant(row: TenantRow): Promise<void>
   /** Insert or replace by `id`. */
   putKey(row: KeyRow): Promise<void>
+}
+
+/** The store's own number for a batch, from 1, in order of acceptance. A job's is `no * JOBS_PER_BATCH + index`. */
+export type BatchNo = number
+
+/** The most jobs that one batch can ever hold. */
+export const JOBS_PER_BATCH = 2 ** 20
+
+/** A batch that enters. */
+export interface NewBatch {
+  no: BatchNo
+  id: string
+  tenantId: string
+  labels: Record<string, string>
+  /** What never changes, as JSON (`BatchHeader`). */
+  header: string
+  acceptedAt: number
+}
+
+/** Jobs that enter, `specs[0]` at index `from`. `specs` are JSON texts. */
+export interface NewJobs {
+  no: BatchNo
+  from: number
+  kinds: string[]
+  /** Null: unnamed, `job-<index>`. */
+  names: (string | null)[]
+  specs: string[]
+}
+
+/** The state of a batch after the newest of its events in the same commit. */
+export interface BatchHead {
+  no: BatchNo
+  state: string
+  seq: number
+  settledAt: number | null
+  drainedAt: number | null
+  /** The rest, as JSON (`BatchFacts`). */
+  facts: string
+}
+
+/** The state of a job, replaced whole. Jobs without a record are queued. `result` and `error` are JSON texts. */
+export interface JobRecord {
+  no: BatchNo
+  index: number
+  /** How many jobs in a row, from `index` on, get this same record. */
+  count: number
+  /** The byte of core's `Job`. */
+  state: number
+  attempts: number
+  startedAt: number | null
+  finishedAt: number | null
+  cause: string | null
+  reason: string | null
+  cancelRequests: number
+  result: string | null
+  error: string | null
+}
+
+/** Entries of one batch's log, in order, without a gap from its last. */
+export interface LogRows {
+  no: BatchNo
+  entries: LogEntry[]
+}
+
+/** Everything of one transaction: it is on disk whole, or not at all. */
+export interface CommitGroup {
+  batches: NewBatch[]
+  jobs: NewJobs[]
+  heads: BatchHead[]
+  records: JobRecord[]
+  logs: LogRows[]
+}
+
+/** A batch as kept. */
+export interface BatchRow {
+  no: BatchNo
+  id: string
+  tenantId: string
+  state: string
+  seq: number
+  acceptedAt: number
+  settledAt: number | null
+  drainedAt: number | null
+  header: string
+  facts: string
+}
+
+/** One page of job views in order; `next` is where the next page begins, null when there is none. */
+export interface JobPage {
+  data: JsonText[]
+  next: number | null
+}
+
+/** Part of a log, rendered. */
+export interface LogPage {
+  events: StreamEvent[]
+  /** The `seq` to read on after: the last one looked at, shown or not. */
+  after: number
+}
+
+/**
+ * Where batches live. Asynchronous throughout: SQLite runs on threads of its own, so that no fsync stops the event loop.
+ * Reads see committed data only. Every read takes the batch's number, found by `batch` with its tenant.
+ */
+export interface Store extends DirectoryStore {
+  /** The highest batch number used, 0 for none. */
+  readonly lastBatchNo: BatchNo
+  /** A secret of this store, kept in it: signs cursors. */
+  readonly secret: Uint8Array
+  /** On disk, whole, when it resolves. @throws when nothing of it was written (the disk is full, say). */
+  commit(group: CommitGroup): Promise<void>
+
+  /** By id and tenant; null when there is none. */
+  batch(tenantId: string, id: string): Promise<BatchRow | null>
+  /** Newest first, those with a number below `before`. */
+  batches(query: {
+    tenantId: string
+    state?: string
+    labels: Record<string, string>
+    before: BatchNo
+    limit: number
+  }): Promise<BatchRow[]>
+  job(no: BatchNo, index: number): Promise<JsonText | null>
+  /** In input order from index `from` on. A page ends after `limit` jobs or about 1 MiB. */
+  jobs(no: BatchNo, query: { from: number; limit: number; states?: JobStateName[] }): Promise<JobPage>
+  /** In completion order, those that ended after event `from`; `next` is an event's number. */
+  completions(no: BatchNo, query: { from: number; limit: number; state?: JobStateName }): Promise<JobPage>
+  /** The indexes of jobs that have not ended. */
+  pending(no: BatchNo): Promise<number[]>
+  log(no: BatchNo, query: { after: number; limit: number; completionsOnly: boolean }): Promise<LogPage>
+  /** The specs of the jobs from index `from` on, JSON texts; at least one if there is one, at most `limit` or about 1 MiB. */
+  specs(no: BatchNo, query: { from: number; limit: number }): Promise<string[]>
+  /** Which of `names` jobs of the batch have already. */
+  namesTaken(no: BatchNo, names: string[]): Promise<string[]>
+
+  /** Finish what was asked for and give the files back. May be called twice. */
+  close(): Promise<void>
 }

@@ -1,0 +1,213 @@
+import { Flag, isReady } from '../../core/batch.ts'
+import { Heap } from './heap.ts'
+import { Lane, startsBefore } from './lane.ts'
+import { type BatchQueue, type HostQueue, hasRoom, isAble, type TenantQueue } from './queues.ts'
+
+/** A job whose turn it is. */
+export interface Grant {
+  batch: BatchQueue
+  index: number
+}
+
+/** What a queued job waits for. */
+export type WaitingOn = 'delay' | 'paused' | 'tenant-cap' | 'batch-limit' | 'host-cap' | 'server-cap'
+
+/**
+ * Who is next: first accepted first within a tenant and priority, weighted round robin over tenants, and only jobs that
+ * may start now. A lane whose batch or host is full is parked there and examined again when a slot comes back, so a job
+ * held back holds nothing and blocks nobody. Choice, entry and return of a slot are O(log n) in lanes, not in jobs.
+ */
+export class FairQueue {
+  /** Tenants that may have a job to start, the one whose turn it is first. A Set keeps insertion order. */
+  readonly #round = new Set<TenantQueue>()
+  #order = 0
+
+  /** A new place in the order of acceptance. */
+  nextOrder(): number {
+    return ++this.#order
+  }
+
+  /** The jobs from `from` up to but not including `to`, accepted as `order`, may start. */
+  enqueue(batch: BatchQueue, from: number, to: number, order: number): void {
+    for (const lane of lanesOf(batch, from, to, order)) batch.tenant.ready.push(lane)
+    this.#activate(batch.tenant)
+  }
+
+  /** A queued job got another priority, set in `priorities` before: it keeps its place in the order of acceptance. */
+  requeue(batch: BatchQueue, index: number, order: number): void {
+    if (isReady(batch.core, index)) this.enqueue(batch, index, index + 1, order)
+  }
+
+  /** The job that would start now, or null. Does not take it. */
+  next(): Grant | null {
+    for (const tenant of this.#round) {
+      const lane = this.#eligible(tenant)
+      if (lane !== null) return { batch: lane.batch, index: lane.peek() }
+      this.#round.delete(tenant)
+    }
+    return null
+  }
+
+  /** Take the job that `next` gives, and count it against its tenant, batch and host. */
+  take(): Grant | null {
+    const grant = this.next()
+    const lane = grant?.batch.tenant.ready.peek()
+    if (grant === null || lane === undefined) return null
+    lane.advance()
+    grant.batch.tenant.ready.update(lane)
+    this.#count(grant.batch, lane.host, 1)
+    this.#spend(grant.batch.tenant)
+    return grant
+  }
+
+  /** A started job has really stopped: its slot may be handed on. */
+  release(batch: BatchQueue, index: number): void {
+    const host = batch.hosts[index] ?? null
+    this.#count(batch, host, -1)
+    this.#wakeBatch(batch)
+    if (host !== null) this.#wakeHost(host)
+    this.refresh(batch.tenant)
+  }
+
+  /** The tenant's cap, weight or pause changed, or it has a free slot again. */
+  refresh(tenant: TenantQueue): void {
+    if (!isAble(tenant)) return this.#handOn(tenant)
+    for (const host of tenant.parkedAt) this.#wakeHost(host)
+    this.#activate(tenant)
+  }
+
+  /** Why a queued job has not started. */
+  waitingOn(batch: BatchQueue, index: number): WaitingOn {
+    const { tenant } = batch
+    const host = batch.hosts[index] ?? null
+    if ((batch.core.flags[index] & (Flag.delayed | Flag.hedged)) !== 0) return 'delay'
+    if (tenant.paused) return 'paused'
+    if (tenant.running >= tenant.cap) return 'tenant-cap'
+    if (!hasRoom(batch)) return 'batch-limit'
+    return host !== null && !hasRoom(host) ? 'host-cap' : 'server-cap'
+  }
+
+  #activate(tenant: TenantQueue): void {
+    if (isAble(tenant) && tenant.ready.size > 0) this.#round.add(tenant)
+  }
+
+  #count(batch: BatchQueue, host: HostQueue | null, by: 1 | -1): void {
+    batch.running += by
+    batch.tenant.running += by
+    if (host === null) return
+    host.running += by
+    if (!hasRoom(host) || host.parked.size === 0) batch.tenant.wokenBy.delete(host)
+  }
+
+  /** One start of the tenant's turn is used; after `weight` of them it is the next tenant's. */
+  #spend(tenant: TenantQueue): void {
+    tenant.credit--
+    if (tenant.credit <= 0) {
+      tenant.credit = tenant.weight
+      this.#round.delete(tenant)
+      this.#activate(tenant)
+    }
+    if (!isAble(tenant)) this.#handOn(tenant)
+  }
+
+  /** The tenant cannot start more: hosts that have woken its lanes wake another tenant's instead. */
+  #handOn(tenant: TenantQueue): void {
+    this.#round.delete(tenant)
+    if (tenant.wokenBy.size === 0) return
+    const hosts = [...tenant.wokenBy]
+    tenant.wokenBy.clear()
+    for (const host of hosts) this.#wakeHost(host)
+  }
+
+  /** The tenant's first lane whose job may start now; lanes in front of it that may not are moved to where they wait. */
+  #eligible(tenant: TenantQueue): Lane | null {
+    if (!isAble(tenant)) return null
+    for (let lane = tenant.ready.peek(); lane !== undefined; lane = tenant.ready.peek()) {
+      const { head } = lane
+      if (lane.peek() >= 0 && lane.head !== head) {
+        tenant.ready.update(lane)
+        continue
+      }
+      if (lane.peek() >= 0 && hasRoom(lane.batch) && (lane.host === null || hasRoom(lane.host))) return lane
+      tenant.ready.remove(lane)
+      this.#park(lane)
+      this.#wakeBatch(lane.batch)
+      if (lane.host !== null) this.#wakeHost(lane.host)
+    }
+    return null
+  }
+
+  /** Put a lane where it waits; one with no jobs left is dropped. True when it may start now and so went to its tenant. */
+  #park(lane: Lane): boolean {
+    if (lane.peek() < 0) return false
+    if (!hasRoom(lane.batch)) lane.batch.parked.push(lane)
+    else if (lane.host !== null && !hasRoom(lane.host)) parkAtHost(lane, lane.host)
+    else {
+      lane.batch.tenant.ready.push(lane)
+      return true
+    }
+    return false
+  }
+
+  #wakeBatch(batch: BatchQueue): void {
+    while (hasRoom(batch)) {
+      const lane = batch.parked.pop()
+      if (lane === undefined) return
+      if (this.#park(lane)) return this.#activate(batch.tenant)
+    }
+  }
+
+  /** Give the host's free slot to the next tenant that could use it. */
+  #wakeHost(host: HostQueue): void {
+    for (const [tenant, lanes] of host.parked) {
+      if (!hasRoom(host)) return
+      if (isAble(tenant) && this.#wakeTenantAt(host, tenant, lanes)) return
+    }
+  }
+
+  #wakeTenantAt(host: HostQueue, tenant: TenantQueue, lanes: Heap<Lane>): boolean {
+    host.parked.delete(tenant)
+    let woken = false
+    while (!woken && lanes.size > 0) {
+      const lane = lanes.pop()
+      woken = lane !== undefined && this.#park(lane)
+    }
+    if (lanes.size > 0) host.parked.set(tenant, lanes)
+    else tenant.parkedAt.delete(host)
+    if (!woken) return false
+    tenant.wokenBy.add(host)
+    this.#activate(tenant)
+    return true
+  }
+}
+
+function parkAtHost(lane: Lane, host: HostQueue): void {
+  const { tenant } = lane.batch
+  const lanes = host.parked.get(tenant) ?? new Heap<Lane>(startsBefore)
+  host.parked.set(tenant, lanes)
+  tenant.parkedAt.add(host)
+  lanes.push(lane)
+}
+
+/** One lane for a range that shares priority and host, as nearly all do; else one for each pair of them. */
+function lanesOf(batch: BatchQueue, from: number, to: number, order: number): Lane[] {
+  if (to - from === 1 || (batch.priorities.uniform && batch.hosts.length === 0)) {
+    return [new Lane({ batch, priority: batch.priorities.get(from), host: batch.hosts[from] ?? null, order, from, to })]
+  }
+  const groups = new Map<HostQueue | null, Map<number, number[]>>()
+  for (let index = from; index < to; index++) {
+    const host = batch.hosts[index] ?? null
+    const byPriority = groups.get(host) ?? new Map<number, number[]>()
+    groups.set(host, byPriority)
+    const priority = batch.priorities.get(index)
+    const indexes = byPriority.get(priority)
+    if (indexes === undefined) byPriority.set(priority, [index])
+    else indexes.push(index)
+  }
+  return [...groups].flatMap(([host, byPriority]) =>
+    [...byPriority].map(
+      ([priority, indexes]) =>
+        new Lane({ batch, priority, host, order, from: 0, to: 0, indexes: Uint32Array.from(indexes) }),
+    ),
+  )
+}

@@ -1,0 +1,125 @@
+import PQueue, { type Queue, type QueueAddOptions, type RunFunction } from 'p-queue'
+import type { FairQueue, Grant } from './fair-queue.ts'
+
+/**
+ * The `queueClass` of the server's p-queue. p-queue keeps the slots; who gets one is the fair queue's. What p-queue
+ * enqueues here are *tickets*, closures that will run whichever job is next when they are drawn: the backlog itself is
+ * never in p-queue, which would hold 1.7 kB a job and remove one in O(n).
+ */
+class TicketQueue implements Queue<RunFunction, QueueAddOptions> {
+  readonly #fair: FairQueue
+  readonly #tickets: RunFunction[] = []
+  #drawn: Grant | null = null
+
+  constructor(fair: FairQueue) {
+    this.#fair = fair
+  }
+
+  /** Tickets that could run a job now: none while no job is eligible, however many tickets wait. */
+  get size(): number {
+    return this.#fair.next() === null ? 0 : this.#tickets.length
+  }
+
+  /** Tickets held, whether or not a job is eligible. */
+  get spare(): number {
+    return this.#tickets.length
+  }
+
+  enqueue(run: RunFunction): void {
+    this.#tickets.push(run)
+  }
+
+  dequeue(): RunFunction | undefined {
+    this.#drawn = this.#fair.take()
+    return this.#tickets.pop()
+  }
+
+  /** The job drawn for the ticket that runs now; p-queue calls a ticket in the same synchronous step as `dequeue`. */
+  claim(): Grant {
+    const drawn = this.#drawn
+    this.#drawn = null
+    if (drawn === null) throw new Error('A ticket ran without a job drawn for it.')
+    return drawn
+  }
+
+  filter(): RunFunction[] {
+    return this.#tickets
+  }
+
+  setPriority(): void {
+    // Tickets are alike: priorities are the fair queue's.
+  }
+
+  remove(): void {
+    // A ticket is never taken back: with no eligible job it is simply not drawn.
+  }
+}
+
+/**
+ * The server's slots: at most `concurrency` jobs at once, the next one chosen by the fair queue. A slot is held until
+ * the promise of `run` settles, so `run` must not settle before the work has really stopped.
+ */
+export class Slots {
+  readonly #queue: PQueue<TicketQueue>
+  readonly #tickets: TicketQueue
+  readonly #fair: FairQueue
+  readonly #run: (grant: Grant) => Promise<void>
+  #kicking = false
+  #stopped = false
+
+  constructor(options: { concurrency: number; fair: FairQueue; run: (grant: Grant) => Promise<void> }) {
+    this.#fair = options.fair
+    this.#run = options.run
+    const tickets = new TicketQueue(options.fair)
+    this.#tickets = tickets
+    // p-queue constructs its queue itself, without arguments; a constructor that returns an object gives it ours.
+    const queueClass = class {
+      constructor() {
+        // biome-ignore lint/correctness/noConstructorReturn: the only way to hand p-queue an instance of ours.
+        return tickets
+      }
+      // Never constructed as itself: the constructor's return value takes its place.
+    } as unknown as new () => TicketQueue
+    this.#queue = new PQueue({ concurrency: options.concurrency, queueClass })
+  }
+
+  /** Slots taken. */
+  get running(): number {
+    return this.#queue.pending
+  }
+
+  get concurrency(): number {
+    return this.#queue.concurrency
+  }
+
+  /** A job may have become eligible: start what fits, and leave one ticket for p-queue to draw when a slot comes back. */
+  kick(): void {
+    while (!this.#stopped && this.#wantsTicket()) void this.#queue.add(() => this.#start())
+  }
+
+  /** Start nothing more; what runs goes on. */
+  stop(): void {
+    this.#stopped = true
+    this.#queue.pause()
+  }
+
+  #wantsTicket(): boolean {
+    if (this.#fair.next() === null) return false
+    return this.#queue.pending < this.#queue.concurrency || this.#tickets.spare === 0
+  }
+
+  #start(): Promise<void> {
+    this.#kickSoon()
+    return this.#run(this.#tickets.claim())
+  }
+
+  /** Not at once: inside p-queue's own loop every start would nest the next. */
+  #kickSoon(): void {
+    if (this.#kicking) return
+    this.#kicking = true
+    queueMicrotask(() => {
+      this.#kicking = false
+      this.kick()
+    })
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * The tables, one entry a schema version; the version is SQLite's `user_version`. A migration that has been released is
+ * never changed: the next one is added.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+  CREATE TABLE tenants (id TEXT PRIMARY KEY, settings TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID;
+
+  CREATE TABLE keys (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, name TEXT, hash TEXT NOT NULL, scopes TEXT NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER
+  ) WITHOUT ROWID;
+
+  CREATE TABLE batches (
+    no INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant_id TEXT NOT NULL, state TEXT NOT NULL, seq INTEGER NOT NULL,
+    accepted_at REAL NOT NULL, settled_at REAL, drained_at REAL, header TEXT NOT NULL, facts TEXT NOT NULL
+  );
+  CREATE UNIQUE INDEX batches_id ON batches (id);
+  CREATE INDEX batches_tenant ON batches (tenant_id, no);
+  CREATE INDEX batches_drained ON batches (drained_at) WHERE drained_at IS NOT NULL;
+  CREATE INDEX batches_live ON batches (no) WHERE drained_at IS NULL;
+
+  CREATE TABLE labels (
+    tenant_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, no INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, key, value, no)
+  ) WITHOUT ROWID;
+
+  -- id = no * 2^20 + index, here and in records: one row a job, appended in order, found without an index.
+  CREATE TABLE specs (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT, spec TEXT NOT NULL);
+  -- Names are unique within a batch; unnamed jobs cost nothing here.
+  CREATE UNIQUE INDEX specs_name ON specs (id >> 20, name) WHERE name IS NOT NULL;
+  CREATE TABLE records (
+    id INTEGER PRIMARY KEY, state INTEGER NOT NULL, attempts INTEGER NOT NULL, started_at REAL, finished_at REAL,
+    cause TEXT, reason TEXT, cancel_requests INTEGER NOT NULL, result TEXT, error TEXT
+  );
+
+  -- One row holds the events of one batch in one commit, seq the first of them.
+  CREATE TABLE log (no INTEGER NOT NULL, seq INTEGER NOT NULL, entries TEXT NOT NULL, PRIMARY KEY (no, seq)) WITHOUT ROWID;
+
+  CREATE TABLE idempotency (
+    tenant_id TEXT NOT NULL, key TEXT NOT NULL, request_hash TEXT NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL,
+    created_at REAL NOT NULL, PRIMARY KEY (tenant_id, key)
+  ) WITHOUT ROWID;
+  `,
+]

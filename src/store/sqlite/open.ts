@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { StoreUnusableError } from '../../errors.ts'
+import { MIGRATIONS } from './migrations.ts'
+
+/** `GATHERD_DATA_DIR` for a store that keeps nothing. */
+export const IN_MEMORY = ':memory:'
+
+/** The name of the database inside the data directory. */
+export const DATABASE_FILE = 'gatherd.db'
+
+/**
+ * Open the database of a data directory for writing, made and migrated as needed: WAL, every commit fsynced.
+ * @throws {StoreUnusableError} when the directory cannot be used, or a newer version wrote the database.
+ */
+export function openWriter(dataDir: string): DatabaseSync {
+  const database = usable(dataDir, () => new DatabaseSync(databasePath(dataDir), { timeout: 5_000 }))
+  usable(dataDir, () => {
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000')
+    database.exec('PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32000')
+    migrate(database)
+  })
+  return database
+}
+
+/** A second connection that sees committed data only. The database must exist. */
+export function openReader(dataDir: string): DatabaseSync {
+  const database = new DatabaseSync(databasePath(dataDir), { readOnly: true, timeout: 5_000 })
+  database.exec('PRAGMA cache_size = -32000')
+  return database
+}
+
+/**
+ * Keep other processes out of a data directory for as long as the returned connection is open; the operating system
+ * lets go of the lock when the process ends, however it ends.
+ * @throws {StoreUnusableError} when another process has it.
+ */
+export function lockDirectory(dataDir: string): DatabaseSync | null {
+  if (dataDir === IN_MEMORY) return null
+  usable(dataDir, () => mkdirSync(dataDir, { recursive: true }))
+  const lock = usable(dataDir, () => new DatabaseSync(join(dataDir, 'gatherd.lock'), { timeout: 0 }))
+  try {
+    lock.exec('BEGIN EXCLUSIVE')
+  } catch (cause) {
+    lock.close()
+    const why = isBusy(cause) ? 'another gatherd process is using it' : messageOf(cause)
+    throw new StoreUnusableError(`The data directory ${dataDir} cannot be used: ${why}.`, { cause })
+  }
+  return lock
+}
+
+/** The store's own secret, made at its first start. */
+export function storeSecret(database: DatabaseSync): Uint8Array {
+  const row = database.prepare(`SELECT value FROM meta WHERE key = 'secret'`).get()
+  // Written below as a blob, by nothing else.
+  if (row !== undefined) return row.value as Uint8Array
+  const secret = randomBytes(32)
+  database.prepare(`INSERT INTO meta (key, value) VALUES ('secret', ?)`).run(secret)
+  return secret
+}
+
+function databasePath(dataDir: string): string {
+  return dataDir === IN_MEMORY ? IN_MEMORY : join(dataDir, DATABASE_FILE)
+}
+
+function migrate(database: DatabaseSync): void {
+  // The pragma always answers with one integer.
+  const version = database.prepare('PRAGMA user_version').get()?.user_version as number
+  if (version > MIGRATIONS.length) {
+    throw new StoreUnusableError(
+      `The database is of version ${version}, this program knows up to ${MIGRATIONS.length}: run a newer gatherd.`,
+    )
+  }
+  for (let next = version; next < MIGRATIONS.length; next++) {
+    database.exec(`BEGIN IMMEDIATE; ${MIGRATIONS[next]}; PRAGMA user_version = ${next + 1}; COMMIT`)
+  }
+}
+
+function usable<T>(dataDir: string, open: () => T): T {
+  try {
+    return open()
+  } catch (cause) {
+    if (cause instanceof StoreUnusableError) throw cause
+    throw new StoreUnusableError(`The data directory ${dataDir} cannot be used: ${messageOf(cause)}.`, { cause })
+  }
+}
+
+function isBusy(thrown: unknown): boolean {
+  return thrown instanceof Error && 'errcode' in thrown && thrown.errcode === 5
+}
+
+function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}

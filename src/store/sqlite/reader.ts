@@ -1,0 +1,269 @@
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
+import type { LogEntry } from '../../core/events.ts'
+import type { BatchFacts } from '../../core/facts.ts'
+import { JOB_STATE_NAMES, type JobStateName } from '../../core/states.ts'
+import type { JsonText, StreamEvent } from '../../engine/engine.ts'
+import { eventText, isCompletion, type JobFacts, jobText } from '../render.ts'
+import { type BatchNo, type BatchRow, JOBS_PER_BATCH, type JobPage, type KeyRow, type LogPage, type TenantRow } from '../store.ts'
+import { unpackEntries } from './entries.ts'
+
+/** About how many characters a page may hold; the entry that goes past it is the page's last. */
+const PAGE_CHARS = 1_048_576
+
+type Row = Record<string, SQLOutputValue>
+
+/** What rendering needs of a batch. */
+interface Origin {
+  no: BatchNo
+  id: string
+  accepted: BatchFacts['accepted']
+}
+
+/** Answers reads, rendered to JSON texts here so that the event loop need not. Synchronous: it runs on the reader's thread. */
+export class SqliteReader {
+  readonly #database: DatabaseSync
+  readonly #prepared = new Map<string, StatementSync>()
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+  }
+
+  lastBatchNo(): number {
+    return Number(this.#get('SELECT max(no) AS no FROM batches')?.no ?? 0)
+  }
+
+  tenants(): TenantRow[] {
+    return this.#all('SELECT id, settings, created_at FROM tenants ORDER BY id').map((row) => ({
+      id: String(row.id),
+      settings: JSON.parse(String(row.settings)),
+      createdAt: Number(row.created_at),
+    }))
+  }
+
+  keys(): KeyRow[] {
+    return this.#all('SELECT * FROM keys ORDER BY created_at, id').map((row) => ({
+      id: String(row.id),
+      tenantId: String(row.tenant_id),
+      name: text(row.name),
+      hash: String(row.hash),
+      scopes: JSON.parse(String(row.scopes)),
+      createdAt: Number(row.created_at),
+      expiresAt: number(row.expires_at),
+      revokedAt: number(row.revoked_at),
+    }))
+  }
+
+  batch(tenantId: string, id: string): BatchRow | null {
+    const row = this.#get('SELECT * FROM batches WHERE id = ? AND tenant_id = ?', id, tenantId)
+    return row === undefined ? null : batchRow(row)
+  }
+
+  batches(query: { tenantId: string; state?: string; labels: Record<string, string>; before: BatchNo; limit: number }): BatchRow[] {
+    const labels = Object.entries(query.labels)
+    const conditions = ['tenant_id = ?1', 'no < ?2', ...(query.state === undefined ? [] : ['state = ?3'])]
+    const values: (string | number)[] = [query.tenantId, query.before, ...(query.state === undefined ? [] : [query.state])]
+    for (const [key, value] of labels) {
+      values.push(key, value)
+      const at = values.length
+      conditions.push(`no IN (SELECT no FROM labels WHERE tenant_id = ?1 AND key = ?${at - 1} AND value = ?${at})`)
+    }
+    const sql = `SELECT * FROM batches WHERE ${conditions.join(' AND ')} ORDER BY no DESC LIMIT ${query.limit}`
+    return this.#database.prepare(sql).all(...values).map(batchRow)
+  }
+
+  job(no: BatchNo, index: number): JsonText | null {
+    const origin = this.#origin(no)
+    return origin === null ? null : this.#jobText(origin, index)
+  }
+
+  jobs(no: BatchNo, query: { from: number; limit: number; states?: JobStateName[] }): JobPage {
+    const origin = this.#origin(no)
+    const base = no * JOBS_PER_BATCH
+    const where = query.states === undefined ? '' : `AND coalesce(r.state, 0) IN (${query.states.map(stateByte).join()})`
+    const rows = this.#statement(`${JOB_COLUMNS} WHERE s.id >= ? AND s.id < ? ${where} ORDER BY s.id`)
+    const page: JobPage = { data: [], next: null }
+    if (origin === null) return page
+    let chars = 0
+    for (const row of rows.iterate(base + query.from, base + JOBS_PER_BATCH)) {
+      if (page.data.length === query.limit || chars >= PAGE_CHARS) {
+        page.next = Number(row.id) - base
+        break
+      }
+      const view = jobText(jobFacts(origin, row))
+      chars += view.length
+      page.data.push(view)
+    }
+    return page
+  }
+
+  completions(no: BatchNo, query: { from: number; limit: number; state?: JobStateName }): JobPage {
+    const page: JobPage = { data: [], next: null }
+    const origin = this.#origin(no)
+    if (origin === null) return page
+    const wanted = query.state === undefined ? isCompletion : (type: string) => type === `job.${query.state}`
+    let chars = 0
+    let after = query.from
+    for (const { entry, offset } of this.#events(no, query.from)) {
+      if (!wanted(entry.type)) continue
+      if (page.data.length === query.limit || chars >= PAGE_CHARS) {
+        page.next = after
+        break
+      }
+      const view = this.#jobText(origin, entry.index + offset) ?? 'null'
+      after = entry.seq + offset
+      chars += view.length
+      page.data.push(view)
+    }
+    return page
+  }
+
+  pending(no: BatchNo): number[] {
+    const base = no * JOBS_PER_BATCH
+    const sql = `SELECT s.id FROM specs s LEFT JOIN records r ON r.id = s.id
+      WHERE s.id >= ? AND s.id < ? AND coalesce(r.state, 0) < 3 ORDER BY s.id`
+    return this.#statement(sql).all(base, base + JOBS_PER_BATCH).map((row) => Number(row.id) - base)
+  }
+
+  log(no: BatchNo, query: { after: number; limit: number; completionsOnly: boolean }): LogPage {
+    const page: LogPage = { events: [], after: query.after }
+    const origin = this.#origin(no)
+    if (origin === null) return page
+    let chars = 0
+    for (const { entry, offset } of this.#events(no, query.after)) {
+      if (page.events.length === query.limit || chars >= PAGE_CHARS) break
+      page.after = entry.seq + offset
+      if (query.completionsOnly && !isCompletion(entry.type) && entry.type !== 'batch.drained') continue
+      const event = this.#event(origin, entry, offset)
+      chars += event.json.length
+      page.events.push(event)
+    }
+    return page
+  }
+
+  specs(no: BatchNo, query: { from: number; limit: number }): string[] {
+    const base = no * JOBS_PER_BATCH
+    const rows = this.#statement('SELECT spec FROM specs WHERE id >= ? AND id < ? ORDER BY id')
+    const specs: string[] = []
+    let chars = 0
+    for (const row of rows.iterate(base + query.from, Math.min(base + query.from + query.limit, base + JOBS_PER_BATCH))) {
+      const spec = String(row.spec)
+      specs.push(spec)
+      chars += spec.length
+      if (chars >= PAGE_CHARS) break
+    }
+    return specs
+  }
+
+  namesTaken(no: BatchNo, names: string[]): string[] {
+    const explicit = this.#all(
+      'SELECT name FROM specs WHERE name IN (SELECT value FROM json_each(?)) AND id >> 20 = ?',
+      JSON.stringify(names),
+      no,
+    )
+    const taken = new Set(explicit.map((row) => String(row.name)))
+    for (const name of names) if (this.#isDefaultName(no, name)) taken.add(name)
+    return names.filter((name) => taken.has(name))
+  }
+
+  /** `job-7` is the name of job 7 unless that has another. */
+  #isDefaultName(no: BatchNo, name: string): boolean {
+    const match = /^job-(0|[1-9]\d{0,6})$/.exec(name)
+    if (match === null || Number(match[1]) >= JOBS_PER_BATCH) return false
+    const row = this.#get('SELECT name FROM specs WHERE id = ?', no * JOBS_PER_BATCH + Number(match[1]))
+    return row !== undefined && row.name === null
+  }
+
+  #origin(no: BatchNo): Origin | null {
+    const row = this.#get('SELECT id, facts FROM batches WHERE no = ?', no)
+    if (row === undefined) return null
+    return { no, id: String(row.id), accepted: JSON.parse(String(row.facts)).accepted }
+  }
+
+  /** The events after number `after`, one by one. */
+  *#events(no: BatchNo, after: number): Generator<{ entry: LogEntry; offset: number }> {
+    const first = this.#get('SELECT max(seq) AS seq FROM log WHERE no = ? AND seq <= ?', no, after + 1)?.seq ?? 0
+    const rows = this.#statement('SELECT seq, entries FROM log WHERE no = ? AND seq >= ? ORDER BY seq')
+    for (const row of rows.iterate(no, first)) {
+      for (const entry of unpackEntries(String(row.entries), Number(row.seq))) {
+        for (let offset = Math.max(0, after + 1 - entry.seq); offset < entry.count; offset++) yield { entry, offset }
+      }
+    }
+  }
+
+  #event(origin: Origin, entry: LogEntry, offset: number): StreamEvent {
+    const job = isCompletion(entry.type) ? this.#jobText(origin, entry.index + offset) : null
+    return { seq: entry.seq + offset, type: entry.type, json: eventText(origin.id, entry, offset, job) }
+  }
+
+  #jobText(origin: Origin, index: number): JsonText | null {
+    const row = this.#get(`${JOB_COLUMNS} WHERE s.id = ?`, origin.no * JOBS_PER_BATCH + index)
+    return row === undefined ? null : jobText(jobFacts(origin, row))
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#prepared.get(sql)
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql)
+      this.#prepared.set(sql, statement)
+    }
+    return statement
+  }
+
+  #get(sql: string, ...values: (string | number)[]): Row | undefined {
+    return this.#statement(sql).get(...values)
+  }
+
+  #all(sql: string, ...values: (string | number)[]): Row[] {
+    return this.#statement(sql).all(...values)
+  }
+}
+
+const JOB_COLUMNS = `SELECT s.id, s.kind, s.name, r.state, r.attempts, r.started_at, r.finished_at, r.cause, r.reason,
+  r.cancel_requests, r.result, r.error FROM specs s LEFT JOIN records r ON r.id = s.id`
+
+function jobFacts(origin: Origin, row: Row): JobFacts {
+  const index = Number(row.id) - origin.no * JOBS_PER_BATCH
+  return {
+    batchId: origin.id,
+    index,
+    name: text(row.name),
+    kind: String(row.kind),
+    acceptedAt: origin.accepted.findLast(({ from }) => from <= index)?.at ?? 0,
+    state: Number(row.state ?? 0),
+    attempts: Number(row.attempts ?? 0),
+    startedAt: number(row.started_at),
+    finishedAt: number(row.finished_at),
+    cause: text(row.cause),
+    reason: text(row.reason),
+    cancelRequests: Number(row.cancel_requests ?? 0),
+    result: text(row.result),
+    error: text(row.error),
+  }
+}
+
+function batchRow(row: Row): BatchRow {
+  return {
+    no: Number(row.no),
+    id: String(row.id),
+    tenantId: String(row.tenant_id),
+    state: String(row.state),
+    seq: Number(row.seq),
+    acceptedAt: Number(row.accepted_at),
+    settledAt: number(row.settled_at),
+    drainedAt: number(row.drained_at),
+    header: String(row.header),
+    facts: String(row.facts),
+  }
+}
+
+function stateByte(state: JobStateName): number {
+  return JOB_STATE_NAMES.indexOf(state)
+}
+
+function text(value: SQLOutputValue): string | null {
+  return value === null || value === undefined ? null : String(value)
+}
+
+function number(value: SQLOutputValue): number | null {
+  return value === null || value === undefined ? null : Number(value)
+}

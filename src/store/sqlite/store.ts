@@ -1,0 +1,105 @@
+import type { JobStateName } from '../../core/states.ts'
+import type { JsonText } from '../../engine/engine.ts'
+import type { BatchNo, BatchRow, CommitGroup, JobPage, KeyRow, LogPage, Store, TenantRow } from '../store.ts'
+import { IN_MEMORY } from './open.ts'
+import { StoreThread } from './thread.ts'
+
+/**
+ * The store over SQLite: one thread writes and fsyncs, another reads, so neither an fsync nor a long read is ever waited
+ * for by the event loop, and a long read delays no commit. `:memory:` has one thread for both.
+ */
+export class SqliteStore implements Store {
+  readonly lastBatchNo: BatchNo
+  readonly secret: Uint8Array
+  readonly #writer: StoreThread
+  readonly #reader: StoreThread
+
+  private constructor(options: { writer: StoreThread; reader: StoreThread; lastBatchNo: BatchNo; secret: Uint8Array }) {
+    this.#writer = options.writer
+    this.#reader = options.reader
+    this.lastBatchNo = options.lastBatchNo
+    this.secret = options.secret
+  }
+
+  /**
+   * Open the store of a data directory, making it where there is none.
+   *
+   * @param options.onDeath - Called when a thread ends by itself: nothing can be kept any more.
+   * @throws {StoreUnusableError} when the directory is locked, cannot be written, or is of a newer version.
+   */
+  static async open(options: { dataDir: string; onDeath: (error: Error) => void }): Promise<SqliteStore> {
+    const { dataDir } = options
+    const inMemory = dataDir === IN_MEMORY
+    const writer = await StoreThread.start({ ...options, role: inMemory ? 'both' : 'writer' })
+    try {
+      const secret = await writer.call<Uint8Array>('secret')
+      const reader = inMemory ? writer : await StoreThread.start({ ...options, role: 'reader' })
+      const lastBatchNo = await reader.call<number>('lastBatchNo')
+      return new SqliteStore({ writer, reader, lastBatchNo, secret })
+    } catch (error) {
+      await writer.close()
+      throw error
+    }
+  }
+
+  commit(group: CommitGroup): Promise<void> {
+    return this.#writer.call('commit', group)
+  }
+
+  tenants(): Promise<TenantRow[]> {
+    return this.#reader.call('tenants')
+  }
+
+  keys(): Promise<KeyRow[]> {
+    return this.#reader.call('keys')
+  }
+
+  putTenant(row: TenantRow): Promise<void> {
+    return this.#writer.call('putTenant', row)
+  }
+
+  putKey(row: KeyRow): Promise<void> {
+    return this.#writer.call('putKey', row)
+  }
+
+  batch(tenantId: string, id: string): Promise<BatchRow | null> {
+    return this.#reader.call('batch', tenantId, id)
+  }
+
+  batches(query: Parameters<Store['batches']>[0]): Promise<BatchRow[]> {
+    return this.#reader.call('batches', query)
+  }
+
+  job(no: BatchNo, index: number): Promise<JsonText | null> {
+    return this.#reader.call('job', no, index)
+  }
+
+  jobs(no: BatchNo, query: { from: number; limit: number; states?: JobStateName[] }): Promise<JobPage> {
+    return this.#reader.call('jobs', no, query)
+  }
+
+  completions(no: BatchNo, query: { from: number; limit: number; state?: JobStateName }): Promise<JobPage> {
+    return this.#reader.call('completions', no, query)
+  }
+
+  pending(no: BatchNo): Promise<number[]> {
+    return this.#reader.call('pending', no)
+  }
+
+  log(no: BatchNo, query: { after: number; limit: number; completionsOnly: boolean }): Promise<LogPage> {
+    return this.#reader.call('log', no, query)
+  }
+
+  specs(no: BatchNo, query: { from: number; limit: number }): Promise<string[]> {
+    return this.#reader.call('specs', no, query)
+  }
+
+  namesTaken(no: BatchNo, names: string[]): Promise<string[]> {
+    return this.#reader.call('namesTaken', no, names)
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close()
+    await this.#reader.close()
+  }
+}

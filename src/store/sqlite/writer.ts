@@ -1,0 +1,102 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import {
+  type BatchHead,
+  type CommitGroup,
+  JOBS_PER_BATCH,
+  type JobRecord,
+  type KeyRow,
+  type LogRows,
+  type NewBatch,
+  type NewJobs,
+  type TenantRow,
+} from '../store.ts'
+import { packEntries } from './entries.ts'
+
+/** Writes commit groups, one transaction each. Synchronous: it runs on the writer's thread. */
+export class SqliteWriter {
+  readonly #database: DatabaseSync
+  readonly #statements: Record<keyof typeof SQL, StatementSync>
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    // One statement for each key of SQL.
+    this.#statements = Object.fromEntries(
+      Object.entries(SQL).map(([name, sql]) => [name, database.prepare(sql)]),
+    ) as Record<keyof typeof SQL, StatementSync>
+  }
+
+  /** On disk, whole, when it returns. @throws after a rollback: nothing of it was written. */
+  commit(group: CommitGroup): void {
+    this.#transaction(() => {
+      for (const batch of group.batches) this.#addBatch(batch)
+      for (const jobs of group.jobs) this.#addJobs(jobs)
+      for (const head of group.heads) this.#setHead(head)
+      for (const record of group.records) this.#setRecord(record)
+      for (const rows of group.logs) this.#addLog(rows)
+    })
+  }
+
+  putTenant(row: TenantRow): void {
+    this.#statements.putTenant.run(row.id, JSON.stringify(row.settings), row.createdAt)
+  }
+
+  putKey(row: KeyRow): void {
+    const scopes = JSON.stringify(row.scopes)
+    const { id, tenantId, name, hash, createdAt, expiresAt, revokedAt } = row
+    this.#statements.putKey.run(id, tenantId, name, hash, scopes, createdAt, expiresAt, revokedAt)
+  }
+
+  #transaction(write: () => void): void {
+    this.#database.exec('BEGIN IMMEDIATE')
+    try {
+      write()
+      this.#database.exec('COMMIT')
+    } catch (error) {
+      // A full disk may have rolled back by itself.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      throw error
+    }
+  }
+
+  #addBatch(batch: NewBatch): void {
+    const { no, id, tenantId, header, acceptedAt } = batch
+    this.#statements.addBatch.run(no, id, tenantId, acceptedAt, header)
+    for (const [key, value] of Object.entries(batch.labels)) this.#statements.addLabel.run(tenantId, key, value, no)
+  }
+
+  #addJobs({ no, from, kinds, names, specs }: NewJobs): void {
+    const base = no * JOBS_PER_BATCH + from
+    const add = this.#statements.addSpec
+    for (let i = 0; i < specs.length; i++) add.run(base + i, kinds[i], names[i], specs[i])
+  }
+
+  #setHead({ no, state, seq, settledAt, drainedAt, facts }: BatchHead): void {
+    this.#statements.setHead.run(state, seq, settledAt, drainedAt, facts, no)
+  }
+
+  #setRecord(record: JobRecord): void {
+    const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error } = record
+    const base = record.no * JOBS_PER_BATCH + record.index
+    const set = this.#statements.setRecord
+    for (let id = base; id < base + record.count; id++) {
+      set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error)
+    }
+  }
+
+  #addLog({ no, entries }: LogRows): void {
+    if (entries.length > 0) this.#statements.addLog.run(no, entries[0].seq, packEntries(entries))
+  }
+}
+
+const SQL = {
+  addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')`,
+  addLabel: 'INSERT INTO labels (tenant_id, key, value, no) VALUES (?, ?, ?, ?)',
+  addSpec: 'INSERT INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)',
+  setHead: 'UPDATE batches SET state = ?, seq = ?, settled_at = ?, drained_at = ?, facts = ? WHERE no = ?',
+  setRecord: `INSERT OR REPLACE INTO records
+    (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  addLog: 'INSERT INTO log (no, seq, entries) VALUES (?, ?, ?)',
+  putTenant: 'INSERT OR REPLACE INTO tenants (id, settings, created_at) VALUES (?, ?, ?)',
+  putKey: `INSERT OR REPLACE INTO keys (id, tenant_id, name, hash, scopes, created_at, expires_at, revoked_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+} as const
