@@ -1,0 +1,135 @@
+import type { LookupAddress } from 'node:dns'
+import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net'
+import { connect as connectTls, type SecureContext } from 'node:tls'
+import type { Clock, TimerHandle } from '../clock.ts'
+import { EgressError } from './errors.ts'
+import type { Judge, Resolve } from './resolve.ts'
+import { hostOfUrl, portOf } from './url.ts'
+
+/** After this long Node tries a host's next address beside the first (happy eyeballs, RFC 8305). */
+const NEXT_ADDRESS_MS = 1_000
+
+/** What a dial needs. */
+export interface DialOptions {
+  url: URL
+  signal: AbortSignal
+  clock: Clock
+  /** For DNS, TCP and TLS together. */
+  timeoutMs: number
+  resolve: Resolve
+  judge: Judge
+  /** Asked for https only: building one costs milliseconds. */
+  secureContext(): SecureContext
+}
+
+/** A connection that is ready for the first byte. */
+export interface Dialled {
+  socket: Socket
+  /** The TCP socket under a TLS one; the same socket for http. */
+  raw: Socket
+  /** Milliseconds for DNS, TCP and TLS. */
+  connectMs: number
+}
+
+/**
+ * One connection being opened: resolve, judge, connect, secure. An abort or the timeout ends it at once and destroys the
+ * socket; a name lookup still on its way is left to end by itself and its answer is dropped.
+ */
+export class Dial {
+  /** Rejects with an `EgressError`, or with `signal.reason`. */
+  readonly done: Promise<Dialled>
+  readonly #options: DialOptions
+  readonly #startedAt: number
+  readonly #timer: TimerHandle
+  readonly #settle: PromiseWithResolvers<Dialled> = Promise.withResolvers()
+  #raw: Socket | undefined
+  #socket: Socket | undefined
+  #over = false
+
+  constructor(options: DialOptions) {
+    this.#options = options
+    this.#startedAt = options.clock.now()
+    this.done = this.#settle.promise
+    this.#timer = options.clock.after(options.timeoutMs, () => this.cancel(new EgressError('connect_timeout')))
+    options.signal.addEventListener('abort', this)
+    if (options.signal.aborted) this.handleEvent()
+    else void this.#open()
+  }
+
+  /** The signal's abort. */
+  handleEvent(): void {
+    this.cancel(this.#options.signal.reason)
+  }
+
+  /** Give up: `done` rejects with the reason and the socket is destroyed. Nothing happens when the dial is over. */
+  cancel(reason: unknown): void {
+    if (this.#over) return
+    this.#finish()
+    this.#socket?.destroy()
+    this.#raw?.destroy()
+    this.#settle.reject(reason)
+  }
+
+  async #open(): Promise<void> {
+    const { url, resolve, judge } = this.#options
+    const target = { host: hostOfUrl(url), port: portOf(url) }
+    try {
+      const addresses = await resolve(target.host)
+      if (!this.#over) this.#connect(target, judge(target, addresses))
+    } catch (error) {
+      this.cancel(error instanceof EgressError ? error : new EgressError('dns_failed', error))
+    }
+  }
+
+  #connect(target: { host: string; port: number }, addresses: LookupAddress[]): void {
+    const raw = connectTcp({
+      ...target,
+      lookup: answering(addresses),
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
+      noDelay: true,
+      keepAlive: true,
+    })
+    this.#raw = raw
+    raw.once('connect', () => this.#connected(raw, target.host))
+    raw.on('error', (cause) => this.cancel(new EgressError(this.#socket ? 'tls_failed' : 'connect_failed', cause)))
+  }
+
+  #connected(raw: Socket, host: string): void {
+    if (this.#over) return
+    if (this.#options.url.protocol === 'https:') this.#secure(raw, host)
+    else this.#succeed(raw, raw)
+  }
+
+  #secure(raw: Socket, host: string): void {
+    const socket = connectTls({
+      socket: raw,
+      host,
+      // An address is no server name (RFC 6066, 3); the certificate is then checked against `host`.
+      servername: isIP(host) ? '' : host.replace(/\.$/, ''),
+      secureContext: this.#options.secureContext(),
+      ALPNProtocols: ['http/1.1'],
+      rejectUnauthorized: true,
+    })
+    this.#socket = socket
+    socket.once('secureConnect', () => this.#succeed(socket, raw))
+    socket.on('error', (cause) => this.cancel(new EgressError('tls_failed', cause)))
+  }
+
+  #succeed(socket: Socket, raw: Socket): void {
+    if (this.#over) return
+    this.#finish()
+    this.#settle.resolve({ socket, raw, connectMs: this.#options.clock.now() - this.#startedAt })
+  }
+
+  #finish(): void {
+    this.#over = true
+    this.#timer.cancel()
+    this.#options.signal.removeEventListener('abort', this)
+  }
+}
+
+/** A lookup that knows its answer: the addresses that were judged, and no others. Node never calls it for a literal address. */
+function answering(addresses: LookupAddress[]): LookupFunction {
+  return (_host, _options, callback) => callback(null, addresses)
+}

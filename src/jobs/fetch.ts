@@ -1,0 +1,24 @@
+import { checkUrl, hostAndPort } from '../egress/url.ts'
+import type { CommonSpec, JobKind } from './kind.ts'
+import { FetchAttempt, type FetchParts } from './fetch/run.ts'
+import { type FetchFields, fetchSpec } from './fetch/spec.ts'
+
+/** A validated `fetch` job. */
+export type FetchSpec = CommonSpec & FetchFields
+
+/** `fetch`: one HTTP request, its redirects followed, its response decoded and kept under the caps of `limits`. */
+export function fetchKind(parts: FetchParts): JobKind<FetchSpec> {
+  return {
+    name: 'fetch',
+    description: 'One HTTP request. Redirects are followed; the response is the result.',
+    spec: fetchSpec(parts.limits),
+    hostOf,
+    onRestart: ({ method }) => (method === 'POST' || method === 'PATCH' ? 'fail' : 'retry'),
+    run: (spec, context) => new FetchAttempt({ spec, context, parts }).run(),
+  }
+}
+
+function hostOf({ url }: FetchSpec): string | undefined {
+  const parsed = checkUrl(url)
+  return typeof parsed === 'string' ? undefined : hostAndPort(parsed)
+}

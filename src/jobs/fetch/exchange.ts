@@ -1,0 +1,233 @@
+import type { Dispatcher } from 'undici'
+import type { Clock, TimerHandle } from '../../clock.ts'
+import type { Connection } from '../../egress/connection.ts'
+import { ByteSink } from './byte-sink.ts'
+import { codingsOf, Decoder, type DecoderOwner } from './decoder.ts'
+import { asFetchError, fetchError } from './errors.ts'
+import type { FetchLimits } from './limits.ts'
+import { locationOf } from './redirect.ts'
+import type { HopRequest } from './request.ts'
+import { headerOf, type ResponseHeaders, responseHeaders } from './response-headers.ts'
+
+/** What a request was answered. */
+export interface HopResponse {
+  status: number
+  headers: ResponseHeaders
+  /** Decoded; null when it was not wanted. */
+  body: Buffer | null
+  /** `clock.now()` when the headers were complete. */
+  firstByteAt: number
+}
+
+/** Bytes on the wire that all hops of a fetch may still have. */
+export interface ByteBudget {
+  left: number
+}
+
+/** What one exchange needs. */
+export interface ExchangeOptions {
+  connection: Connection
+  request: HopRequest
+  signal: AbortSignal
+  clock: Clock
+  limits: FetchLimits
+  budget: ByteBudget
+  /** Decoded bytes that the body may have. */
+  maxBytes: number
+  /** False: the body is not read. */
+  wantsBody: boolean
+  /** A redirect's body is not read. */
+  followsRedirects: boolean
+}
+
+/** The reused connection was closed before anything was answered: the same request may be sent on a new one. */
+export class StaleConnectionError extends Error {}
+
+type Reply = Dispatcher.ResponseData['headers']
+
+/**
+ * One request and its response on one connection; undici's bare handler, with no stream between.
+ *
+ * waiting → (headers) → reading → (end) → decoding → settled. A body that is not wanted is dropped: what came along with the headers is read over,
+ * and for more the connection is not kept. Every failure, and the signal's abort in any state, destroys the connection,
+ * and `done` rejects when its socket has closed.
+ */
+export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
+  readonly done: Promise<HopResponse>
+  readonly #options: ExchangeOptions
+  readonly #settle: PromiseWithResolvers<HopResponse> = Promise.withResolvers()
+  readonly #sink: ByteSink
+  readonly #headersTimer: TimerHandle
+  #controller: Dispatcher.DispatchController | undefined
+  #decoder: Decoder | undefined
+  #status = 0
+  #headers: ResponseHeaders = {}
+  #firstByteAt = 0
+  #answered = false
+  #dropping = false
+  /** The response is complete and the connection given back. */
+  #received = false
+  #over = false
+
+  constructor(options: ExchangeOptions) {
+    const { signal, clock, limits, maxBytes } = options
+    this.#options = options
+    this.done = this.#settle.promise
+    this.#sink = new ByteSink({ limit: maxBytes })
+    this.#headersTimer = clock.after(limits.headersTimeoutMs, () => this.#headersLate())
+    signal.addEventListener('abort', this)
+    if (signal.aborted) this.handleEvent()
+    else this.#send()
+  }
+
+  #send(): void {
+    const { connection, request } = this.#options
+    const { url, method, body } = request
+    const headers: string[] = []
+    for (const [name, value] of request.headers) headers.push(name, value)
+    connection.dispatch({ path: url.pathname + url.search, method, headers, body }, this)
+  }
+
+  /** The signal's abort. */
+  handleEvent(): void {
+    this.#fail(this.#options.signal.reason)
+  }
+
+  /** From undici, just before the first byte is written. */
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+  }
+
+  /** From undici: the first byte of any answer. */
+  onResponseStarted(): void {
+    this.#answered = true
+  }
+
+  /** From undici; also for 1xx, which says nothing about the response. */
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Reply): void {
+    if (this.#over || status < 200) return
+    this.#headersTimer.cancel()
+    this.#firstByteAt = this.#options.clock.now()
+    this.#status = status
+    this.#headers = responseHeaders(headers)
+    if (linesOf(controller.rawHeaders) > this.#options.limits.maxResponseHeaders) this.#fail(fetchError('bad_response'))
+    else if (this.#isDropped()) this.#drop()
+    else this.#expectBody()
+  }
+
+  /** From undici. */
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#over) return
+    const { budget } = this.#options
+    budget.left -= chunk.length
+    if (budget.left < 0) this.#fail(fetchError('response_too_large'))
+    else if (this.#dropping) return
+    else if (!this.#decoder) this.decoded(chunk)
+    else if (!this.#decoder.write(chunk)) controller.pause()
+  }
+
+  /** From undici: the last byte has come. It still works on the connection, but before anyone can lease it. */
+  onResponseEnd(): void {
+    if (this.#over) return
+    this.#received = true
+    this.#options.connection.release()
+    if (this.#decoder) this.#decoder.end()
+    else this.#succeed()
+  }
+
+  /** From undici, also because of our own `destroy`. */
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#over) return
+    this.#fail(this.#maySendAgain() ? new StaleConnectionError() : asFetchError(error, this.#status > 0))
+  }
+
+  /** A chunk of the body, undone. */
+  decoded(chunk: Buffer): void {
+    if (!this.#over && !this.#sink.push(chunk)) this.#fail(fetchError('response_too_large'))
+  }
+
+  decodedAll(): void {
+    if (!this.#over) this.#succeed()
+  }
+
+  decodeFailed(cause: Error): void {
+    if (!this.#over) this.#fail(fetchError('decode_failed', { cause }))
+  }
+
+  decoderDrained(): void {
+    this.#controller?.resume()
+  }
+
+  #headersLate(): void {
+    const message = 'The server sent no response headers in time.'
+    if (!this.#over) this.#fail(fetchError('connection_lost', { message }))
+  }
+
+  #isDropped(): boolean {
+    const { wantsBody, followsRedirects } = this.#options
+    return !wantsBody || (followsRedirects && locationOf(this.#status, this.#headers) !== undefined)
+  }
+
+  /** Once the parser is done with what it has read: if the response is not complete by then, close instead of waiting. */
+  #drop(): void {
+    this.#dropping = true
+    queueMicrotask(() => {
+      if (this.#over) return
+      this.#finish()
+      void this.#options.connection.destroy().then(() => this.#resolve(null))
+    })
+  }
+
+  #expectBody(): void {
+    const encoding = headerOf(this.#headers, 'content-encoding')
+    try {
+      const codings = encoding === undefined ? null : codingsOf(encoding)
+      if (codings?.length) this.#decoder = new Decoder({ codings, owner: this })
+    } catch (cause) {
+      return this.#fail(fetchError('decode_failed', { cause }))
+    }
+    if (this.#announcesTooMuch()) this.#fail(fetchError('response_too_large'))
+  }
+
+  #announcesTooMuch(): boolean {
+    const { request, budget, maxBytes } = this.#options
+    if (request.method === 'HEAD' || this.#status === 304) return false
+    const length = Number(headerOf(this.#headers, 'content-length') ?? 0)
+    return length > budget.left || (!this.#decoder && length > maxBytes)
+  }
+
+  /** Nothing was answered on a connection that was idle before, and sending twice does no harm (RFC 9110, 9.2.2 and 9.3.1). */
+  #maySendAgain(): boolean {
+    const { connection, request } = this.#options
+    const harmless = this.#controller === undefined || (request.method !== 'POST' && request.method !== 'PATCH')
+    return connection.reused && !this.#answered && harmless
+  }
+
+  #succeed(): void {
+    this.#finish()
+    this.#resolve(this.#dropping ? null : this.#sink.bytes())
+  }
+
+  #resolve(body: Buffer | null): void {
+    this.#settle.resolve({ status: this.#status, headers: this.#headers, body, firstByteAt: this.#firstByteAt })
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return
+    this.#finish()
+    if (this.#received) this.#settle.reject(error)
+    else void this.#options.connection.destroy().then(() => this.#settle.reject(error))
+  }
+
+  #finish(): void {
+    this.#over = true
+    this.#headersTimer.cancel()
+    this.#options.signal.removeEventListener('abort', this)
+    this.#decoder?.destroy()
+  }
+}
+
+/** undici gives names and values in turn, as they came. */
+function linesOf(rawHeaders: Dispatcher.DispatchController['rawHeaders']): number {
+  return Array.isArray(rawHeaders) ? rawHeaders.length / 2 : 0
+}

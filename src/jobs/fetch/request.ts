@@ -1,0 +1,48 @@
+import packageJson from '../../../package.json' with { type: 'json' }
+import type { AttemptContext } from '../kind.ts'
+import type { FetchFields } from './spec.ts'
+import { baggageOf, childTraceparent } from './trace.ts'
+
+/** One request of a fetch: the first, or that of a redirect. */
+export interface HopRequest {
+  url: URL
+  method: FetchFields['method']
+  /** By lower-case name. */
+  headers: ReadonlyMap<string, string>
+  body: Buffer | null
+}
+
+const USER_AGENT = `gatherd/${packageJson.version}`
+
+/** RFC 8586: what passed here once more than it should can be noticed. A job's own value stays in front. */
+export const LOOP_HEADER = 'cdn-loop'
+export const LOOP_VALUE = 'gatherd'
+
+/** The first request of a fetch: the job's own headers, and ours where it set none. */
+export function firstRequest(spec: FetchFields, context: AttemptContext): HopRequest {
+  const headers = new Map<string, string>()
+  for (const name in spec.headers) headers.set(name.toLowerCase(), spec.headers[name] ?? '')
+  setDefault(headers, 'user-agent', USER_AGENT)
+  setDefault(headers, 'accept-encoding', 'gzip, br, zstd')
+  const loop = headers.get(LOOP_HEADER)
+  headers.set(LOOP_HEADER, loop ? `${loop}, ${LOOP_VALUE}` : LOOP_VALUE)
+  if (context.traceparent) setDefault(headers, 'traceparent', childTraceparent(context.traceparent))
+  setDefault(headers, 'baggage', baggageOf(context.context))
+  setDefault(headers, 'content-type', contentTypeOf(spec))
+  return { url: new URL(spec.url), method: spec.method, headers, body: bodyOf(spec) }
+}
+
+function setDefault(headers: Map<string, string>, name: string, value: string | undefined): void {
+  if (value !== undefined && !headers.has(name)) headers.set(name, value)
+}
+
+function contentTypeOf(spec: FetchFields): string | undefined {
+  if (spec.json !== undefined) return 'application/json'
+  return spec.body === undefined ? undefined : 'text/plain;charset=utf-8'
+}
+
+function bodyOf(spec: FetchFields): Buffer | null {
+  if (spec.json !== undefined) return Buffer.from(JSON.stringify(spec.json))
+  if (spec.body !== undefined) return Buffer.from(spec.body)
+  return spec.bodyBase64 === undefined ? null : Buffer.from(spec.bodyBase64, 'base64')
+}

@@ -1,0 +1,154 @@
+import { z } from 'zod'
+import { checkUrl, MAX_URL_LENGTH } from '../../egress/url.ts'
+import { HEADER_NAME, HEADER_VALUE, headerProblems, MAX_REQUEST_HEADER_BYTES } from './header-rules.ts'
+import { fitsDepth, MAX_JSON_DEPTH } from './json-depth.ts'
+import type { FetchLimits } from './limits.ts'
+
+/** The methods that can be fetched with. */
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+
+const MAX_REDIRECTS = 10
+const MAX_OK_STATUS = 64
+
+/**
+ * zod skips an object's own checks when a field of it is wrong. Ours run all the same, so that every wrong field is named at once; they
+ * must therefore expect any value.
+ */
+const ALWAYS = { when: () => true }
+
+const Url = z
+  .string()
+  .check(({ value, issues }) => {
+    const url = checkUrl(value)
+    if (typeof url === 'string') issues.push({ code: 'custom', input: value, message: url, continue: true })
+  })
+  .meta({
+    description: `What to fetch: an absolute http or https URL of at most ${MAX_URL_LENGTH} characters, without user name and password.`,
+    examples: ['https://api.example.com/users?page=1'],
+    format: 'uri',
+    maxLength: MAX_URL_LENGTH,
+  })
+
+const Headers = z
+  .record(z.string().max(256).regex(HEADER_NAME), z.string().max(MAX_REQUEST_HEADER_BYTES).regex(HEADER_VALUE))
+  .superRefine((headers, context) => {
+    if (!isRecord(headers)) return
+    for (const [name, message] of headerProblems(headers)) {
+      context.addIssue({ code: 'custom', message, path: name === undefined ? [] : [name] })
+    }
+  }, ALWAYS)
+  .optional()
+  .meta({
+    description: 'Request headers, at most 64 and 16 KiB. What frames the message or speaks for a proxy or a cloud is refused: `host`, `content-length`, `x-forwarded-*`, …',
+    examples: [{ accept: 'application/json' }],
+  })
+
+const OkStatus = z
+  .array(
+    z.union([
+      z.string().regex(/^[1-5]xx$/, 'A class of statuses is 1xx, 2xx, 3xx, 4xx or 5xx.'),
+      z.int().min(100).max(599),
+    ]),
+  )
+  .superRefine((list, context) => {
+    // Not .min() and .max(): a list that zod finds too long hides what is wrong beside it.
+    if (Array.isArray(list) && (list.length < 1 || list.length > MAX_OK_STATUS)) {
+      context.addIssue({ code: 'custom', message: `Between 1 and ${MAX_OK_STATUS} statuses are needed.` })
+    }
+  }, ALWAYS)
+  .default(['2xx', '3xx'])
+  .meta({
+    description: 'Statuses that are a success: classes or numbers. Any other ends the job `failed` with `http_status`; its response is kept.',
+    examples: [['2xx', 404]],
+    minItems: 1,
+    maxItems: MAX_OK_STATUS,
+  })
+
+const Json = z
+  .unknown()
+  .refine((value) => fitsDepth(value, MAX_JSON_DEPTH), `JSON is nested at most ${MAX_JSON_DEPTH} deep.`)
+  .optional()
+  .meta({
+    description: `Request body: any JSON, nested at most ${MAX_JSON_DEPTH} deep, sent as application/json unless the headers say otherwise.`,
+    examples: [{ n: 1 }],
+  })
+
+/** The fields of a fetch, with the caps that are in force as their limits. */
+export function fetchSpec(limits: FetchLimits) {
+  const { maxRequestBytes, maxResponseBytes } = limits
+  return z
+    .strictObject({
+      url: Url,
+      method: z.enum(METHODS).default('GET').meta({ description: 'Request method.', examples: ['GET'] }),
+      headers: Headers,
+      body: z
+        .string()
+        .max(maxRequestBytes)
+        .optional()
+        .meta({
+          description: 'Request body: text, sent as text/plain;charset=utf-8 unless the headers say otherwise. GET and HEAD have none.',
+          examples: ['hello'],
+        }),
+      json: Json,
+      bodyBase64: z
+        .base64()
+        .max(4 * Math.ceil(maxRequestBytes / 3))
+        .optional()
+        .meta({ description: 'Request body: bytes in base64 (RFC 4648, 4).', examples: ['aGVsbG8='] }),
+      redirects: z
+        .int()
+        .min(0)
+        .max(MAX_REDIRECTS)
+        .default(5)
+        .meta({ description: 'Redirects to follow; 0: a redirect is the result itself.', examples: [5] }),
+      okStatus: OkStatus,
+      maxResponseBytes: z
+        .int()
+        .min(0)
+        .max(maxResponseBytes)
+        .default(maxResponseBytes)
+        .meta({
+          description: 'Bytes of the decoded response body; a larger one ends the job `failed` with `response_too_large`.',
+          examples: [1_048_576],
+        }),
+      response: z
+        .enum(['full', 'json', 'head', 'none'])
+        .default('full')
+        .meta({
+          description:
+            'What is kept: `full` the body as text, or as base64 when it is not UTF-8; `json` the body parsed; `head` no body; `none` no headers either.',
+          examples: ['json'],
+        }),
+    })
+    .superRefine((spec, context) => bodyProblems(spec, limits, context), ALWAYS)
+}
+
+/** A validated fetch, its defaults filled in. */
+export type FetchFields = z.output<ReturnType<typeof fetchSpec>>
+
+const BODIES = ['body', 'json', 'bodyBase64'] as const
+
+/** The rules between fields: one body at most, none with GET and HEAD, and its size on the wire. */
+function bodyProblems(spec: unknown, { maxRequestBytes }: FetchLimits, context: z.RefinementCtx): void {
+  if (!isRecord(spec)) return
+  const given = BODIES.filter((field) => spec[field] !== undefined)
+  given.forEach((field, nth) => {
+    if (spec.method === 'GET' || spec.method === 'HEAD') refuse(field, `A ${spec.method} request has no body.`)
+    else if (nth > 0) refuse(field, 'Only one of body, json and bodyBase64 may be given.')
+    if (bytesOf(field, spec[field]) > maxRequestBytes) refuse(field, `A request body has at most ${maxRequestBytes} bytes.`)
+  })
+
+  function refuse(field: string, message: string): void {
+    context.addIssue({ code: 'custom', message, path: [field] })
+  }
+}
+
+/** Bytes that a body of the right type has on the wire; 0 for what its own field refuses. */
+function bytesOf(field: (typeof BODIES)[number], value: unknown): number {
+  if (field === 'json') return fitsDepth(value, MAX_JSON_DEPTH) ? Buffer.byteLength(JSON.stringify(value)) : 0
+  return typeof value === 'string' ? Buffer.byteLength(value, field === 'body' ? 'utf8' : 'base64') : 0
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod'
+import { fitsDepth, MAX_JSON_DEPTH } from './fetch/json-depth.ts'
+import type { CommonSpec, JobKind } from './kind.ts'
+
+/** The longest sleep, in milliseconds: 30 days. */
+export const MAX_SLEEP_MS = 2_592_000_000
+
+const SleepFields = z.strictObject({
+  durationMs: z
+    .int()
+    .min(0)
+    .max(MAX_SLEEP_MS)
+    .meta({ description: 'Milliseconds to sleep, from the start of the attempt; up to 30 days.', examples: [250] }),
+  result: z
+    .unknown()
+    .refine((value) => fitsDepth(value, MAX_JSON_DEPTH), `JSON is nested at most ${MAX_JSON_DEPTH} deep.`)
+    .optional()
+    .meta({
+      description: `The result of the job: any JSON, nested at most ${MAX_JSON_DEPTH} deep. Default null.`,
+      examples: [{ any: 'json' }],
+    }),
+})
+
+/** A validated `sleep` job. */
+export type SleepSpec = CommonSpec & z.output<typeof SleepFields>
+
+/** `sleep`: hold the slot for at least `durationMs`, then succeed with the `result` that was given. */
+export function sleepKind(): JobKind<SleepSpec> {
+  return {
+    name: 'sleep',
+    description: 'Holds its slot for a while, then succeeds with the result it was given.',
+    spec: SleepFields,
+    onRestart: () => 'retry',
+    async run({ durationMs, result = null }, context) {
+      await context.sleepUntil(context.startedAt + durationMs)
+      // The end and the abort may come in one turn.
+      context.signal.throwIfAborted()
+      return result
+    },
+  }
+}
