@@ -63,15 +63,12 @@ function copy(image: Image, rest: string): void {
 /** `RUN`: by sh, the image's own folders put below the root and its user replaced by the one here. */
 function run(image: Image, command: string): void {
   const here = command
+    .replace(/^--mount=type=cache\S*\s+/, '') // npm has a cache of its own here
     .replaceAll(/(?<=^|[\s='"])\/(?=(?:app|data)\b)/g, `${image.root}/`)
     .replaceAll(/\bnode:node\b/g, `${image.uid}:${image.gid}`)
-  // The caller's own npm settings stay, its cache does not: `npm cache clean` must not empty it.
-  const env = {
-    ...process.env,
-    ...environment(image),
-    HOME: process.env.HOME,
-    npm_config_cache: join(image.root, 'npm-cache'),
-  }
+  // The caller's own npm settings stay: its registry and its cache. What `npm ci` fetched a minute ago is not fetched again.
+  const npm = { npm_config_prefer_offline: 'true', npm_config_loglevel: 'error' }
+  const env = { ...process.env, ...environment(image), ...npm, HOME: process.env.HOME }
   execFileSync('sh', ['-ec', here], { cwd: at(image, '.'), env, stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
