@@ -1,0 +1,152 @@
+import type { FastifyReply } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import type { BatchView, Engine } from '../src/engine/engine.ts'
+import { emptyBody } from '../src/http/body.ts'
+import { etagOf, noneMatchHits } from '../src/http/etag.ts'
+import { sendEvents } from '../src/http/events.ts'
+import { observing } from '../src/http/observe.ts'
+import { preferredWait } from '../src/http/prefer.ts'
+import { json, jsonOrStream, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
+import { sendJson, sendSpliced } from '../src/http/splice.ts'
+import { traceparentOf } from '../src/http/traceparent.ts'
+import { documentationOnly } from '../src/http/validator.ts'
+import { BatchListQuery, BatchParams, BatchQuery, NoQuery } from '../src/schema/requests.ts'
+import { parseSubmission } from '../src/schema/submission.ts'
+import { BatchPage, BatchView as BatchSchema, BatchWithJobs, Event } from '../src/schema/views.ts'
+import type { RouteParts } from './parts.ts'
+
+/** `/v1/batches`: submit work, list it, read it. */
+export const batches: FastifyPluginAsyncZod<RouteParts> = async (app, parts) => {
+  submit(app, parts)
+  list(app, parts)
+  read(app, parts)
+}
+
+type App = Parameters<typeof batches>[0]
+
+function submit(app: App, parts: RouteParts): void {
+  const { engine, config, jobSchema, bodies, closing } = parts
+  app.route({
+    method: 'POST',
+    url: '/v1/batches',
+    config: { scope: 'jobs', produces: ['application/json', 'text/event-stream', 'application/x-ndjson'] },
+    validatorCompiler: documentationOnly,
+    schema: {
+      operationId: 'createBatch',
+      summary: 'Submit a batch of jobs',
+      description: `All of its jobs are accepted or none; they are on disk when the answer comes. \`Prefer: wait=N\` (seconds, at most
+${config.maxWaitMs / 1_000}) holds the answer until the batch has settled: 200 with its jobs then, else 202. With \`Accept: text/event-stream\` or
+\`application/x-ndjson\` the answer is the stream of the batch's events from the start. Hanging up cancels nothing.`,
+      tags: ['batches'],
+      security: [{ key: [] }],
+      querystring: NoQuery,
+      body: bodies.batch,
+      response: {
+        200: jsonOrStream(
+          BatchWithJobs,
+          Event,
+          'The settled batch with its jobs (`Prefer: wait`), or the stream of its events (`Accept`).',
+        ),
+        202: json(BatchSchema, 'Accepted; `Location` is where to read it.'),
+        ...problems(...KEYED, ...WITH_BODY, 'batch_too_large', 'queue_full', 'overloaded', 'shutting_down'),
+      },
+    },
+    async handler(request, reply) {
+      if (request.body === undefined) throw emptyBody()
+      const { tenantId } = request
+      const batch = parseSubmission(request.body, jobSchema, engine.tenant(tenantId).limits)
+      const traceparent = traceparentOf(request.headers.traceparent)
+      const accepted = await engine.submit(tenantId, traceparent ? { ...batch, traceparent } : batch)
+      reply.header('location', accepted.links.self)
+      if (request.answerType !== 'application/json') return sendEvents(request, reply, parts, accepted.id, { after: 0 })
+      const wait = preferredWait(request.headers.prefer as string | undefined, config.maxWaitMs)
+      if (wait === null) return sendJson(reply.code(202), JSON.stringify(accepted))
+      reply.header('preference-applied', wait.applied)
+      const view = await engine.untilSettled(tenantId, accepted.id, wait.waitMs, observing(reply, closing))
+      if (view.settledAt === null) return sendJson(reply.code(202), JSON.stringify(view))
+      return sendWithJobs(reply.code(200), engine, tenantId, view)
+    },
+  })
+}
+
+function list(app: App, { engine }: RouteParts): void {
+  app.route({
+    method: 'GET',
+    url: '/v1/batches',
+    config: { scope: 'jobs' },
+    schema: {
+      operationId: 'listBatches',
+      summary: 'List batches, newest first',
+      description: 'Filter by state and by labels, `label.<key>=<value>`. `Link: rel="next"` is the next page.',
+      tags: ['batches'],
+      security: [{ key: [] }],
+      querystring: BatchListQuery,
+      response: { 200: json(BatchPage, 'A page of batches.'), ...problems(...KEYED) },
+    },
+    async handler(request, reply) {
+      const { labels, ...query } = request.query
+      const plain = Object.fromEntries(
+        Object.entries(labels).map(([name, value]) => [name.slice('label.'.length), value]),
+      )
+      const page = await engine.batches(request.tenantId, { ...query, labels: plain })
+      linkNext(reply, request.url, page.nextCursor)
+      return sendJson(reply, JSON.stringify(page))
+    },
+  })
+}
+
+function read(app: App, { engine, config, closing }: RouteParts): void {
+  app.route({
+    method: 'GET',
+    url: '/v1/batches/:batchId',
+    config: { scope: 'jobs' },
+    schema: {
+      operationId: 'readBatch',
+      summary: 'Read a batch',
+      description: `\`Prefer: wait=N\` (seconds, at most ${config.maxWaitMs / 1_000}) holds the answer until the batch has settled. \`ETag\` with
+\`If-None-Match\` saves reading what has not changed. \`include=jobs\` adds all its jobs in input order.`,
+      tags: ['batches'],
+      security: [{ key: [] }],
+      params: BatchParams,
+      querystring: BatchQuery,
+      response: {
+        200: json(BatchWithJobs, 'The batch.'),
+        304: { description: 'Not changed since the `ETag` in `If-None-Match`.', content: {} },
+        ...problems(...KEYED, 'not_found'),
+      },
+    },
+    async handler(request, reply) {
+      const { tenantId } = request
+      const { batchId } = request.params
+      const wait = preferredWait(request.headers.prefer as string | undefined, config.maxWaitMs)
+      if (wait) reply.header('preference-applied', wait.applied)
+      const view = wait
+        ? await engine.untilSettled(tenantId, batchId, wait.waitMs, observing(reply, closing))
+        : await engine.batch(tenantId, batchId)
+      const text = JSON.stringify(view)
+      const withJobs = request.query.include === 'jobs'
+      const etag = withJobs ? etagOf(`${text}+jobs`, true) : etagOf(text)
+      reply.header('etag', etag)
+      if (noneMatchHits(request.headers['if-none-match'], etag)) return reply.code(304).send()
+      return withJobs ? sendWithJobs(reply, engine, tenantId, view) : sendJson(reply, text)
+    },
+  })
+}
+
+async function sendWithJobs(
+  reply: FastifyReply,
+  engine: Engine,
+  tenantId: string,
+  view: BatchView,
+): Promise<FastifyReply> {
+  return sendSpliced(reply, view, 'jobs', await engine.allJobs(tenantId, view.id))
+}
+
+/** `Link: rel="next"` (RFC 8288): this request with the next page's cursor. */
+export function linkNext(reply: FastifyReply, url: string, nextCursor: string | null): void {
+  if (nextCursor === null) return
+  const [path, query] = url.split('?', 2)
+  const parameters = new URLSearchParams(query)
+  parameters.set('cursor', nextCursor)
+  reply.header('link', `<${path}?${parameters}>; rel="next"`)
+}

@@ -1,0 +1,34 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { guard } from '../src/auth/guard.ts'
+import { acceptable } from '../src/http/accept.ts'
+import { admin } from './admin.ts'
+import { batches } from './batches.ts'
+import { docs } from './docs.ts'
+import { events } from './events.ts'
+import { health } from './health.ts'
+import { jobs } from './jobs.ts'
+import { lifecycle } from './lifecycle.ts'
+import type { RouteParts } from './parts.ts'
+import { tenant } from './tenant.ts'
+
+/** Every route: those of the API behind a key, and those that anybody may call. */
+export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
+  await app.register(async (open) => {
+    open.addHook('onRequest', acceptable)
+    await open.register(health, parts)
+    await open.register(docs)
+  })
+  await app.register(async (keyed) => {
+    refuseWithoutScope(keyed)
+    keyed.addHook('onRequest', guard(parts.keys))
+    keyed.addHook('onRequest', acceptable)
+    for (const plugin of [batches, lifecycle, events, jobs, tenant, admin]) await keyed.register(plugin, parts)
+  })
+}
+
+/** A route that says nothing about who may call it is a mistake, and is found at the start. */
+function refuseWithoutScope(app: FastifyInstance): void {
+  app.addHook('onRoute', ({ url, config }) => {
+    if (config?.scope === undefined) throw new Error(`The route ${url} does not say which scope it needs.`)
+  })
+}

@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto'
+import { fastifySwagger } from '@fastify/swagger'
+import { fastifySwaggerUi } from '@fastify/swagger-ui'
+import { type FastifyBaseLogger, type FastifyInstance, fastify } from 'fastify'
+import { routes } from '../routes/index.ts'
+import type { KeyRing } from './auth/keyring.ts'
+import type { Clock, TimerHandle } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Engine } from './engine/engine.ts'
+import { takeJsonOnly } from './http/body.ts'
+import { answerClientError, answerForNode, answerProblems, sendProblem } from './http/edge.ts'
+import { documentationCsp } from './http/headers.ts'
+import { componentsOf, openApiOptions } from './http/openapi.ts'
+import { RouteTable } from './http/route-table.ts'
+import { validatorCompiler } from './http/validator.ts'
+import type { JobKind } from './jobs/kind.ts'
+import { buildJobSchema } from './schema/jobs.ts'
+import { submissionSchemas } from './schema/submission.ts'
+import type { DirectoryStore } from './store/store.ts'
+
+/** What the app is built of. It owns none of it: who made a part closes it. */
+export interface AppParts {
+  engine: Engine
+  keys: KeyRing
+  directory: DirectoryStore
+  config: Config
+  kinds: readonly JobKind[]
+  clock: Clock
+  logger: FastifyBaseLogger
+  /** Shown in the OpenAPI document. */
+  version?: string
+}
+
+/** A request that has not arrived after this long is given up. */
+const REQUEST_TIMEOUT_MS = 30_000
+/** A connection on which nothing moves for this much longer than the longest wait is closed; streams are kept. */
+const IDLE_MARGIN_MS = 60_000
+/** How long a reader may take for the end of its stream when the server closes. */
+const CLOSE_GRACE_MS = 2_000
+
+/** The HTTP service over its parts: no environment, no port. Listen on it, or inject; `close()` ends every stream. */
+export function buildApp(parts: AppParts): FastifyInstance {
+  const { config, logger } = parts
+  const newId = () => randomUUID()
+  const app = fastify({
+    loggerInstance: logger,
+    disableRequestLogging: true,
+    genReqId: newId,
+    bodyLimit: config.bodyLimitBytes,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: config.maxWaitMs + IDLE_MARGIN_MS,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    // Node's answer to a missing Host has no body; ours has.
+    http: { requireHostHeader: false },
+    // A malformed id, however long, is an id that is not found.
+    routerOptions: { maxParamLength: 16_384 },
+    frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),
+  })
+  prepare(app, newId)
+  logAnswers(app, parts.clock)
+  void app.register(api, { ...parts, closing: closingSignal(app, parts.clock) })
+  return app
+}
+
+function prepare(app: FastifyInstance, newId: () => string): void {
+  const table = new RouteTable()
+  app.addHook('onRoute', (route) => table.add(route))
+  app.decorateRequest('tenantId', '')
+  app.decorateRequest('answerType', '')
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data))
+  takeJsonOnly(app)
+  answerProblems(app, table)
+  answerForNode(app, newId)
+}
+
+async function api(app: FastifyInstance, parts: AppParts & { closing: AbortSignal }): Promise<void> {
+  const jobSchema = buildJobSchema(parts.kinds)
+  const bodies = submissionSchemas(jobSchema.job, parts.config)
+  const registry = componentsOf(jobSchema, { BatchSubmission: bodies.batch, Append: bodies.append })
+  await app.register(fastifySwagger, openApiOptions(registry, parts.version ?? '0.0.0'))
+  await app.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: documentationCsp([]),
+    uiConfig: { persistAuthorization: false, tryItOutEnabled: true, validatorUrl: null },
+  })
+  await app.register(routes, { ...parts, jobSchema, bodies })
+}
+
+/** One line an answer, and of the request only its method and the route's pattern: ids, queries and bodies stay out. */
+function logAnswers(app: FastifyInstance, clock: Clock): void {
+  const starts = new WeakMap<object, number>()
+  app.addHook('onRequest', async (request) => void starts.set(request, clock.now()))
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, tenantId, routeOptions } = request
+    const ms = Math.round(clock.now() - (starts.get(request) ?? clock.now()))
+    request.log.info({ method, route: routeOptions.url ?? null, status: reply.statusCode, tenantId, ms }, 'answered')
+  })
+}
+
+/** Aborts when the server begins to close, so that streams and waits end; readers that do not read are cut off after a while. */
+function closingSignal(app: FastifyInstance, clock: Clock): AbortSignal {
+  const closing = new AbortController()
+  let cutOff: TimerHandle | undefined
+  app.addHook('preClose', async () => {
+    closing.abort()
+    cutOff = clock.after(CLOSE_GRACE_MS, () => app.server.closeAllConnections())
+  })
+  app.addHook('onClose', async () => cutOff?.cancel())
+  return closing.signal
+}

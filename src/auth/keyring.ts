@@ -1,0 +1,122 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import { NotFoundError } from '../errors.ts'
+import type { DirectoryStore, KeyRow, TenantRow } from '../store/store.ts'
+import { digestOf, keyIdOf, newKey } from './key.ts'
+
+/** What a key may be used for. */
+export type Scope = 'jobs' | 'admin'
+
+/** Who calls: a tenant by one of its keys, or the operator by the admin key. */
+export type Caller = { tenantId: string; scopes: readonly string[] } | 'admin'
+
+/** The tenant of the first start, and of a service without authentication. */
+export const DEFAULT_TENANT = 'default'
+
+/** What a key is made with. */
+export interface NewKey {
+  tenantId: string
+  name?: string | null
+  /** Default `['jobs']`. */
+  scopes?: readonly Scope[]
+  /** Milliseconds since the epoch; null or absent: never. */
+  expiresAt?: number | null
+}
+
+/** What a {@link KeyRing} is made of. */
+export interface KeyRingOptions {
+  store: DirectoryStore
+  clock: Clock
+  /** Absent: there is no admin. */
+  adminKey?: string | undefined
+  /** `off`: who sends no admin key is tenant {@link DEFAULT_TENANT}. */
+  auth?: 'on' | 'off'
+}
+
+/** Compared with when there is no such key, so that an unknown id costs what a known one costs. */
+const NOBODY = Buffer.alloc(32)
+
+/** The API keys, found by id in memory, kept by the store as digests. */
+export class KeyRing {
+  readonly #store: DirectoryStore
+  readonly #clock: Clock
+  readonly #admin: Buffer | null
+  readonly #open: boolean
+  readonly #keys = new Map<string, KeyRow>()
+
+  constructor({ store, clock, adminKey, auth = 'on' }: KeyRingOptions) {
+    this.#store = store
+    this.#clock = clock
+    this.#admin = adminKey === undefined ? null : digestOf(adminKey)
+    this.#open = auth === 'off'
+  }
+
+  /**
+   * Read all keys. On a first start, with neither key nor tenant {@link DEFAULT_TENANT}, makes both.
+   * @returns The new key's text, to be printed once; null when there were keys, or none are needed.
+   */
+  async load(): Promise<string | null> {
+    for (const row of await this.#store.keys()) this.#keys.set(row.id, row)
+    const tenants = await this.#store.tenants()
+    if (!tenants.some(({ id }) => id === DEFAULT_TENANT) && (this.#keys.size === 0 || this.#open))
+      await this.#putDefault()
+    if (this.#open || this.#keys.size > 0) return null
+    return (await this.create({ tenantId: DEFAULT_TENANT, name: 'first' })).text
+  }
+
+  /** Make a key; resolves when it is on disk. Its `text` is not kept anywhere. */
+  async create({
+    tenantId,
+    name = null,
+    scopes = ['jobs'],
+    expiresAt = null,
+  }: NewKey): Promise<{ row: KeyRow; text: string }> {
+    const { id, text } = newKey()
+    const hash = digestOf(text).toString('hex')
+    const createdAt = Math.floor(this.#clock.now())
+    const row: KeyRow = { id, tenantId, name, hash, scopes: [...scopes], createdAt, expiresAt, revokedAt: null }
+    await this.#put(row)
+    return { row, text }
+  }
+
+  /** The keys of a tenant, oldest first, revoked and expired ones included. */
+  list(tenantId: string): KeyRow[] {
+    const rows = [...this.#keys.values()].filter((row) => row.tenantId === tenantId)
+    return rows.sort((a, b) => a.createdAt - b.createdAt)
+  }
+
+  /** Make a key useless, at once and for good. May be called twice. @throws {NotFoundError} when the tenant has no such key. */
+  async revoke(tenantId: string, keyId: string): Promise<void> {
+    const row = this.#keys.get(keyId)
+    if (row?.tenantId !== tenantId) throw new NotFoundError()
+    if (row.revokedAt === null) await this.#put({ ...row, revokedAt: Math.floor(this.#clock.now()) })
+  }
+
+  /**
+   * Who an `Authorization` header speaks for; null when for nobody, whatever the reason. Takes as long for an unknown key as for a
+   * known one.
+   */
+  authenticate(header: string | undefined): Caller | null {
+    const text = /^bearer +([\x21-\x7e]{1,512})$/i.exec(header ?? '')?.[1] ?? ''
+    const digest = digestOf(text)
+    if (this.#admin && timingSafeEqual(digest, this.#admin)) return 'admin'
+    if (this.#open) return { tenantId: DEFAULT_TENANT, scopes: ['jobs'] }
+    const row = this.#keys.get(keyIdOf(text) ?? '')
+    const same = timingSafeEqual(digest, row ? Buffer.from(row.hash, 'hex') : NOBODY)
+    return row && same && this.#isValid(row) ? { tenantId: row.tenantId, scopes: row.scopes } : null
+  }
+
+  #isValid({ revokedAt, expiresAt }: KeyRow): boolean {
+    return revokedAt === null && (expiresAt === null || this.#clock.now() < expiresAt)
+  }
+
+  async #put(row: KeyRow): Promise<void> {
+    await this.#store.putKey(row)
+    this.#keys.set(row.id, row)
+  }
+
+  async #putDefault(): Promise<void> {
+    const row: TenantRow = { id: DEFAULT_TENANT, settings: {}, createdAt: Math.floor(this.#clock.now()) }
+    await this.#store.putTenant(row)
+  }
+}

@@ -1,0 +1,162 @@
+import { z } from 'zod'
+import { ConfigError } from './errors.ts'
+import { MAX_CONCURRENCY, MAX_JOBS_EVER } from './schema/limits.ts'
+
+/** A number of the environment: digits, within bounds. Underscores may group them. */
+const whole = (min: number, max: number, fallback: number) =>
+  z
+    .string()
+    .regex(/^\d[\d_]*$/, { error: 'must be a whole number' })
+    .transform((text) => Number(text.replaceAll('_', '')))
+    .pipe(
+      z
+        .int()
+        .min(min, { error: `must be at least ${min}` })
+        .max(max, { error: `must be at most ${max}` }),
+    )
+    .default(fallback)
+
+const text = z.string().min(1, { error: 'must not be empty' })
+
+/** The longest connection string, path or name. */
+const optional = text.max(4_096, { error: 'must be at most 4096 characters long' }).optional()
+
+const redisUrl = optional.refine((url) => url === undefined, {
+  error: 'is not available yet: this version has the local engine only; leave it out',
+})
+
+const adminKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{32,512}$/, { error: 'must be 32 to 512 visible ASCII characters without blanks' })
+  .optional()
+
+const choice = <const T extends [string, ...string[]]>(values: T) =>
+  z.enum(values, { error: `must be one of ${values.join(', ')}` })
+
+/** Each setting: its variable, its form, and what it does. The README's table has the same lines. */
+const TABLE = {
+  host: ['GATHERD_HOST', text.default('127.0.0.1'), 'The address to listen on; the container sets `0.0.0.0`.'],
+  port: ['GATHERD_PORT', whole(0, 65_535, 3_000), 'The port to listen on; `0`: any that is free.'],
+  dataDir: ['GATHERD_DATA_DIR', text.default('./data'), 'Where the database is; `:memory:` keeps nothing.'],
+  redisUrl: ['GATHERD_REDIS_URL', redisUrl, 'Not available yet: the cluster engine over Redis.'],
+  adminKey: [
+    'GATHERD_ADMIN_KEY',
+    adminKey,
+    "The operator's key for the admin routes, 32 characters or more; unset: there are none.",
+  ],
+  auth: [
+    'GATHERD_AUTH',
+    choice(['on', 'off']).default('on'),
+    '`off`: no keys, every caller is tenant `default`; on loopback only.',
+  ],
+  maxConcurrency: [
+    'GATHERD_MAX_CONCURRENCY',
+    whole(1, MAX_CONCURRENCY, 256),
+    'Jobs that may run at once on this server.',
+  ],
+  tenantConcurrency: [
+    'GATHERD_TENANT_CONCURRENCY',
+    whole(1, MAX_CONCURRENCY, 16),
+    'Jobs of a tenant that may run at once.',
+  ],
+  hostConcurrency: [
+    'GATHERD_HOST_CONCURRENCY',
+    whole(0, MAX_CONCURRENCY, 0),
+    'Jobs that may be talking to one target host; `0`: any number.',
+  ],
+  maxQueuedJobs: ['GATHERD_MAX_QUEUED_JOBS', whole(1, 1_000_000_000, 100_000), 'Jobs of a tenant that may be queued.'],
+  maxBatchJobs: ['GATHERD_MAX_BATCH_JOBS', whole(1, MAX_JOBS_EVER, 10_000), 'Jobs that a batch may have.'],
+  bodyLimitBytes: [
+    'GATHERD_BODY_LIMIT_BYTES',
+    whole(1_024, 1_073_741_824, 16_777_216),
+    'The largest request body, in bytes.',
+  ],
+  maxWaitMs: [
+    'GATHERD_MAX_WAIT_MS',
+    whole(0, 3_600_000, 60_000),
+    'The longest `Prefer: wait` and `/wait`, in milliseconds.',
+  ],
+  drainGraceMs: [
+    'GATHERD_DRAIN_GRACE_MS',
+    whole(0, 86_400_000, 10_000),
+    'How long running jobs may go on after SIGTERM, in milliseconds.',
+  ],
+  retentionMs: [
+    'GATHERD_RETENTION_MS',
+    whole(0, 365 * 86_400_000, 86_400_000),
+    'How long a drained batch can be read, in milliseconds.',
+  ],
+  kinds: ['GATHERD_KINDS', optional, 'A module with kinds of job of your own.'],
+  logLevel: [
+    'GATHERD_LOG_LEVEL',
+    choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+    'The least that is logged: `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`.',
+  ],
+} as const satisfies Record<string, readonly [variable: string, schema: z.ZodType, description: string]>
+
+/** The settings of the service, checked and complete. Durations in milliseconds. */
+export type Config = { [K in keyof typeof TABLE]: z.output<(typeof TABLE)[K][1]> }
+
+/** A setting as a table of them shows it. `default` is null when there is none. */
+export interface Setting {
+  name: string
+  default: string | null
+  description: string
+}
+
+/** Every setting, in the order of the README's table. */
+export const SETTINGS: readonly Setting[] = Object.values(TABLE).map(([name, schema, description]) => {
+  const value = schema.safeParse(undefined).data
+  return { name, default: value === undefined ? null : String(value), description }
+})
+
+/**
+ * The settings out of an environment; an empty variable counts as unset.
+ * @throws {ConfigError} naming all that is wrong: bad values, settings that exclude each other, and unknown `GATHERD_` variables.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const wrong: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [key, [name, schema]] of Object.entries(TABLE)) {
+    const result = schema.safeParse(env[name] || undefined)
+    if (result.success) values[key] = result.data
+    else wrong.push(...result.error.issues.map((issue) => `${name} ${issue.message}.`))
+  }
+  wrong.push(...conflicts(values), ...strangers(Object.keys(env)))
+  if (wrong.length > 0) throw new ConfigError(`The settings are wrong:\n${wrong.map((line) => `  ${line}`).join('\n')}`)
+  // Nothing was wrong, so each key of the table has its schema's output.
+  return values as Config
+}
+
+function conflicts({ auth, host }: Record<string, unknown>): string[] {
+  if (auth !== 'off' || host === undefined || isLoopback(String(host))) return []
+  return [`GATHERD_AUTH may be "off" on loopback only, and GATHERD_HOST is "${host}".`]
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+function strangers(names: readonly string[]): string[] {
+  const known = SETTINGS.map(({ name }) => name)
+  const unknown = names.filter((name) => name.startsWith('GATHERD_') && !known.includes(name))
+  return unknown.map((name) => `${name} is no setting${suggest(name, known)}.`)
+}
+
+function suggest(name: string, known: readonly string[]): string {
+  const ranked = known.map((candidate) => ({ candidate, distance: distance(name, candidate) }))
+  const [nearest] = ranked.sort((a, b) => a.distance - b.distance)
+  return nearest && nearest.distance <= 4 ? `; did you mean ${nearest.candidate}?` : ''
+}
+
+/** Levenshtein's: the insertions, removals and replacements that make one text the other. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (const [i, char] of [...a].entries()) {
+    const next = [i + 1]
+    for (const [j, other] of [...b].entries())
+      next.push(Math.min((row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1, (row[j] ?? 0) + (char === other ? 0 : 1)))
+    row = next
+  }
+  return row[b.length] ?? 0
+}

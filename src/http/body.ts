@@ -1,0 +1,36 @@
+import type { FastifyInstance } from 'fastify'
+import { EdgeError } from './errors.ts'
+
+/**
+ * Take JSON bodies and no others: UTF-8 without mistakes, no keys that poison prototypes. An empty body is `undefined`,
+ * whatever its content type, so that the route says whether it needs one.
+ */
+export function takeJsonOnly(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if (body.length === 0) return done(null, undefined)
+    const text = decode(body)
+    if (text === null) return done(malformed('The body is not valid UTF-8.'))
+    parse(request, text, (error, value) => (error ? done(malformed('The body is not valid JSON.')) : done(null, value)))
+  })
+}
+
+/** The request needs a body, and has none. */
+export function emptyBody(): EdgeError {
+  return malformed('The body is empty; it must be a JSON document.')
+}
+
+function malformed(message: string): EdgeError {
+  return new EdgeError('malformed_json', message)
+}
+
+function decode(body: string | Buffer): string | null {
+  if (typeof body === 'string') return body
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(body)
+  } catch {
+    // The only thing a fatal decoder throws is that the bytes are no UTF-8.
+    return null
+  }
+}

@@ -1,0 +1,86 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { NotFoundError, type ServiceError } from '../errors.ts'
+import { EdgeError } from './errors.ts'
+import { SECURITY_HEADERS } from './headers.ts'
+import { knownError, problemOf } from './problem.ts'
+import type { RouteTable } from './route-table.ts'
+
+/** Answer with the problem document of an error; one that nobody foresaw goes to the log under the request's id. */
+export function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const known = knownError(thrown)
+  if (known === null) request.log.error({ err: thrown, instance: request.id }, 'request failed')
+  const { problem, headers } = problemOf(known, request.id)
+  return reply
+    .code(problem.status)
+    .headers({ ...SECURITY_HEADERS, ...headers })
+    .send(JSON.stringify(problem))
+}
+
+/** Every error of the app, Fastify's own and unknown routes included, becomes a problem document. */
+export function answerProblems(app: FastifyInstance, routes: RouteTable): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(error, request, reply))
+  app.setNotFoundHandler((request, reply) => sendProblem(unknownRoute(routes, request), request, reply))
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers(SECURITY_HEADERS)
+    // Node's own answer to a missing Host has no body; RFC 9112 3.2 wants a 400.
+    if (request.raw.httpVersion === '1.1' && request.headers.host === undefined)
+      throw new EdgeError('bad_request', 'The Host header is missing.')
+  })
+}
+
+function unknownRoute(routes: RouteTable, request: FastifyRequest): ServiceError {
+  const methods = routes.methodsOf(request.url)
+  if (methods.length === 0 || methods.includes(request.method)) return new NotFoundError()
+  const allow = methods.join(', ')
+  return new EdgeError('method_not_allowed', `This path takes ${allow}.`, { allow })
+}
+
+/**
+ * What Node would answer by itself, without a body: expectations it does not know and CONNECT.
+ * @param newId - Makes the id of a request that never became one.
+ */
+export function answerForNode(app: FastifyInstance, newId: () => string): void {
+  app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+    const { problem, headers } = problemOf(
+      new EdgeError('expectation_failed', 'Only "Expect: 100-continue" is met.'),
+      newId(),
+    )
+    response
+      .writeHead(problem.status, { ...SECURITY_HEADERS, ...headers, connection: 'close' })
+      .end(JSON.stringify(problem))
+  })
+  app.server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    endWithProblem(socket, new EdgeError('method_not_allowed', 'This is no proxy.', { allow: 'GET, POST' }), newId())
+  })
+}
+
+/** A parser's error: there is no request to answer, only the socket. */
+export function answerClientError(error: Error, socket: Duplex, instance: string): void {
+  if (!socket.writable || isAnswering(socket)) {
+    socket.destroy()
+    return
+  }
+  endWithProblem(
+    socket,
+    knownError(error) ?? new EdgeError('bad_request', 'The request is not well-formed HTTP.'),
+    instance,
+  )
+}
+
+function endWithProblem(socket: Duplex, error: ServiceError, instance: string): void {
+  const { problem, headers } = problemOf(error, instance)
+  const body = JSON.stringify(problem)
+  const length = String(Buffer.byteLength(body))
+  const all = { ...SECURITY_HEADERS, ...headers, connection: 'close', 'content-length': length }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 ${problem.status} ${problem.title}\r\n${lines.join('')}\r\n${body}`)
+}
+
+/** True when the head of another answer is on this socket already: nothing can be put after it. */
+function isAnswering(socket: Duplex): boolean {
+  // Node keeps the response a socket is busy with there; its own default handler looks at the same field.
+  const { _httpMessage: message } = socket as Duplex & { _httpMessage?: ServerResponse | null }
+  return message?.headersSent ?? false
+}

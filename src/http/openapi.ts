@@ -1,0 +1,109 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { $ZodRegistry } from 'zod/v4/core'
+import { POLICY_EXAMPLES } from '../schema/examples.ts'
+import type { JobSchema } from '../schema/jobs.ts'
+
+type Meta = { id?: string | undefined; [key: string]: unknown }
+// biome-ignore lint/suspicious/noExplicitAny: a document is any JSON.
+type Document = Record<string, any>
+
+const DESCRIPTION = `asyncio's \`gather\`, \`as_completed\` and \`TaskGroup\` as an HTTP service: post a batch of jobs, read or
+stream each end as it happens, stop what no longer matters. Every error is a problem document (RFC 9457) with a \`code\` that
+never changes. Send a key as \`Authorization: Bearer gth_…\`.`
+
+/** Looks a schema up here, then where zod keeps what `.meta()` said. */
+class LayeredMap extends WeakMap<z.core.$ZodType, Meta> {
+  override get(schema: z.core.$ZodType): Meta | undefined {
+    return super.get(schema) ?? z.globalRegistry._map.get(schema)
+  }
+  override has(schema: z.core.$ZodType): boolean {
+    return super.has(schema) || z.globalRegistry._map.has(schema)
+  }
+}
+
+/**
+ * The names of the components of one service's document: those of the contract, and a job schema for each of its kinds.
+ * A registry of its own, so that two services in one process may have different kinds.
+ */
+export function componentsOf(jobs: JobSchema, more: Record<string, z.ZodType>): $ZodRegistry<Meta> {
+  const registry = new $ZodRegistry<Meta>()
+  // The type provider reads these two fields likewise; zod has no other way to layer registries.
+  registry._map = new LayeredMap()
+  registry._idmap = new Map(z.globalRegistry._idmap)
+  for (const { id, description, schema } of jobs.components) registry.add(schema, { id, description })
+  for (const [id, schema] of Object.entries(more)) registry.add(schema, { id })
+  return registry
+}
+
+/** The options of `@fastify/swagger`: OpenAPI 3.1 out of the routes' zod schemas. */
+export function openApiOptions(registry: $ZodRegistry<Meta>, version: string): FastifyDynamicSwaggerOptions {
+  const transformObject = createJsonSchemaTransformObject({ schemaRegistry: registry })
+  return {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'gatherd', version, description: DESCRIPTION, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/' }],
+      tags: [
+        { name: 'batches', description: 'Submit work, look at it, stop it.' },
+        { name: 'jobs', description: 'One job of a batch.' },
+        { name: 'events', description: 'What happens, as it happens.' },
+        { name: 'tenant', description: "The caller's own limits and use." },
+        { name: 'admin', description: 'Tenants and their keys, for the operator.' },
+        { name: 'operations', description: 'Whether the service lives and takes work.' },
+      ],
+      components: {
+        securitySchemes: {
+          key: { type: 'http', scheme: 'bearer', description: 'An API key, `gth_…`; the admin key on admin routes.' },
+        },
+      },
+    },
+    transform: createJsonSchemaTransform({ schemaRegistry: registry }),
+    transformObject: (document) => finish(transformObject(document) as Document) as ReturnType<typeof transformObject>,
+  }
+}
+
+/** Drop the components nobody refers to, give inputs their plain names, and add what zod cannot say. */
+function finish(document: Document): Document {
+  const submit = document.paths?.['/v1/batches']?.post?.requestBody?.content?.['application/json']
+  if (submit) submit.examples = POLICY_EXAMPLES
+  return plainNames(onlyReferred(document))
+}
+
+function onlyReferred(document: Document): Document {
+  const all: Record<string, unknown> = document.components.schemas
+  const wanted = new Set<string>()
+  const follow = (value: unknown) => {
+    for (const [, id = ''] of JSON.stringify(value).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (wanted.has(id)) continue
+      wanted.add(id)
+      follow(all[id])
+    }
+  }
+  follow(document.paths ?? {})
+  const schemas = Object.fromEntries(
+    Object.entries(all)
+      .filter(([id]) => wanted.has(id))
+      .sort(byId),
+  )
+  return { ...document, components: { ...document.components, schemas } }
+}
+
+function byId([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1
+}
+
+/** `JobDefaultsInput` is `JobDefaults` when no answer has it. */
+function plainNames(document: Document): Document {
+  const ids = Object.keys(document.components.schemas)
+  const inputs = ids.filter((id) => id.endsWith('Input') && !ids.includes(id.slice(0, -'Input'.length)))
+  let text = JSON.stringify(document)
+  for (const id of inputs) {
+    const plain = id.slice(0, -'Input'.length)
+    text = text
+      .replaceAll(`"#/components/schemas/${id}"`, `"#/components/schemas/${plain}"`)
+      .replace(`"${id}":`, `"${plain}":`)
+  }
+  return JSON.parse(text)
+}

@@ -1,0 +1,68 @@
+import type { FastifySchemaCompiler } from 'fastify'
+import type { z } from 'zod'
+import { InvalidArgumentError, ServiceError } from '../errors.ts'
+import { check } from '../schema/check.ts'
+import { pointerOf } from '../schema/pointer.ts'
+import { emptyBody } from './body.ts'
+
+/** How a label is asked for: `label.<key>=<value>`. */
+const LABEL_PREFIX = 'label.'
+
+/** Checks a request's parts by the zod schemas of its route; what is wrong becomes an error of ours, not of Fastify's. */
+export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
+  ({ schema, httpPart }) =>
+  (data) => {
+    try {
+      return { value: httpPart === 'querystring' ? readQuery(schema, data) : readPart(schema, data, httpPart) }
+    } catch (thrown) {
+      if (thrown instanceof ServiceError) return { error: thrown }
+      throw thrown
+    }
+  }
+
+/** For a body that the handler checks by itself, with more than a schema to go by. */
+// biome-ignore lint/suspicious/noExplicitAny: each route has a schema type of its own, and only their zod base is used.
+export const documentationOnly: FastifySchemaCompiler<any> = (route) =>
+  route.httpPart === 'body' ? (data) => ({ value: data }) : validatorCompiler(route)
+
+function readPart(schema: z.ZodType, data: unknown, httpPart = ''): unknown {
+  if (httpPart === 'body' && data === undefined && !schema.safeParse(undefined).success) throw emptyBody()
+  return check(schema, data)
+}
+
+/**
+ * A query string as its schema has it. Numbers arrive as text: digits are a number where text is not wanted. The
+ * `label.<key>` parameters are gathered under `labels` where the schema has that. A wrong parameter is pointed at as
+ * `/query/<name>`.
+ */
+function readQuery(schema: z.ZodType, data: unknown): unknown {
+  // Fastify's parser gives an object of strings, and arrays of them for what is repeated.
+  const raw = data as Record<string, string | string[]>
+  const wrong = Object.keys(raw).flatMap((name) => [
+    ...(Array.isArray(raw[name]) ? [{ pointer: pointerOf(['query', name]), detail: 'Must be given once.' }] : []),
+    ...(name === 'labels'
+      ? [{ pointer: '/query/labels', detail: 'Is no parameter here; write label.<key>=<value>.' }]
+      : []),
+  ])
+  if (wrong.length > 0) throw new InvalidArgumentError(wrong)
+  return check(schema, gather(shapeOf(schema), raw), ['query'])
+}
+
+function shapeOf(schema: z.ZodType): Record<string, z.ZodType> {
+  // Every query schema of ours is an object, and its shape is made of schemas.
+  return 'shape' in schema ? (schema.shape as Record<string, z.ZodType>) : {}
+}
+
+function gather(shape: Record<string, z.ZodType>, raw: Record<string, unknown>): Record<string, unknown> {
+  const query: Record<string, unknown> = {}
+  const labels: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(raw)) {
+    if (shape.labels && name.startsWith(LABEL_PREFIX)) labels[name] = value
+    else query[name] = shape[name]?.safeParse(value).success ? value : numeric(value)
+  }
+  return shape.labels ? { ...query, labels } : query
+}
+
+function numeric(value: unknown): unknown {
+  return typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value
+}

@@ -1,0 +1,60 @@
+import type { z } from 'zod'
+import { type FieldError, InvalidArgumentError } from '../errors.ts'
+import { findUnclean } from './hygiene.ts'
+import { detailOf, fieldErrors } from './issues.ts'
+import { MAX_FIELD_ERRORS, MAX_JSON_DEPTH } from './limits.ts'
+import { pointerOf } from './pointer.ts'
+
+/** The wrong fields of one request, in the order found; keeps at most {@link MAX_FIELD_ERRORS}. */
+export class Findings {
+  readonly #errors: FieldError[] = []
+  #cut = false
+
+  /** True when nothing more needs to be looked for: the answer would not name it. */
+  get full(): boolean {
+    return this.#errors.length >= MAX_FIELD_ERRORS
+  }
+
+  /** Add what was found. */
+  add(errors: readonly FieldError[]): void {
+    for (const error of errors) {
+      if (this.full) this.#cut = true
+      else this.#errors.push(error)
+    }
+  }
+
+  /** @throws {InvalidArgumentError} when anything was found; its last entry says so when more was cut off. */
+  throwIfAny(): void {
+    if (this.#errors.length === 0) return
+    const detail = `Only the first ${MAX_FIELD_ERRORS} wrong fields are named; there may be more.`
+    throw new InvalidArgumentError(this.#cut || this.full ? [...this.#errors, { pointer: '', detail }] : this.#errors)
+  }
+}
+
+/** `value` as the schema gives it back, or undefined with what is wrong added to `findings`. */
+export function examine<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  findings: Findings,
+  base: readonly PropertyKey[] = [],
+): z.output<S> | undefined {
+  const result = schema.safeParse(value, { error: detailOf })
+  if (result.success) return result.data
+  findings.add(fieldErrors(result.error.issues, base))
+  return undefined
+}
+
+/**
+ * `value` as the schema gives it back.
+ * @param base - Where the value is in the request, before each pointer.
+ * @throws {InvalidArgumentError} naming every wrong field.
+ */
+export function check<S extends z.ZodType>(schema: S, value: unknown, base: readonly PropertyKey[] = []): z.output<S> {
+  const findings = new Findings()
+  const unclean = findUnclean(value, { maxDepth: MAX_JSON_DEPTH, maxErrors: MAX_FIELD_ERRORS })
+  findings.add(unclean.map((error) => ({ ...error, pointer: pointerOf(base) + error.pointer })))
+  const checked = examine(schema, value, findings, base)
+  findings.throwIfAny()
+  // Nothing was found, so `examine` gave the schema's output.
+  return checked as z.output<S>
+}

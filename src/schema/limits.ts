@@ -1,0 +1,32 @@
+/** The longest duration a request may name: 30 days, in milliseconds. */
+export const MAX_DURATION_MS = 2_592_000_000
+/** Jobs of a batch can be numbered up to this; a tenant's `maxBatchJobs` cannot exceed it. */
+export const MAX_JOBS_EVER = 1_000_000
+/** Characters in a batch's or job's name. */
+export const MAX_NAME_LENGTH = 200
+/** Characters in the reason of a cancellation. */
+export const MAX_REASON_LENGTH = 1_000
+/** Labels of a batch. */
+export const MAX_LABELS = 32
+/** Characters in a label's value. */
+export const MAX_LABEL_LENGTH = 256
+/** Entries of a `context`. */
+export const MAX_CONTEXT_ENTRIES = 32
+/** Characters in a key of a `context`. */
+export const MAX_CONTEXT_KEY_LENGTH = 64
+/** Characters in a value of a `context`. */
+export const MAX_CONTEXT_LENGTH = 1_024
+/** The lowest and highest `priority` are minus and plus this. */
+export const MAX_PRIORITY = 1_000
+/** Slots a batch, tenant or server may be allowed. */
+export const MAX_CONCURRENCY = 1_000_000
+/** Arrays and objects inside each other in a free-form JSON value. */
+export const MAX_JSON_DEPTH = 32
+/** Wrong fields that one answer names; more are cut off, and the answer says so. */
+export const MAX_FIELD_ERRORS = 1_000
+/** The largest page of a list. */
+export const MAX_PAGE = 1_000
+/** The size of a page when the caller names none. */
+export const DEFAULT_PAGE = 100
+/** Characters in a cursor. */
+export const MAX_CURSOR_LENGTH = 2_048

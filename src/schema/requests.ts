@@ -1,0 +1,150 @@
+import { z } from 'zod'
+import { DurationMs, LabelKey, LabelValue } from './fields.ts'
+import {
+  DEFAULT_PAGE,
+  MAX_CONCURRENCY,
+  MAX_CURSOR_LENGTH,
+  MAX_DURATION_MS,
+  MAX_JOBS_EVER,
+  MAX_LABELS,
+  MAX_NAME_LENGTH,
+  MAX_PAGE,
+  MAX_PRIORITY,
+  MAX_REASON_LENGTH,
+} from './limits.ts'
+import { BatchState, JobState } from './views.ts'
+
+const limit = z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE).meta({ description: 'Entries on a page, at most.' })
+const cursor = z.string().min(1).max(MAX_CURSOR_LENGTH).optional().meta({
+  description: 'The `nextCursor` of the page before; good for the same filters only.',
+})
+
+/** No parameters at all: what is sent all the same is a mistake worth telling. */
+export const NoQuery = z.strictObject({})
+
+/** A batch's id in the path. Any text: what is no id is not found. */
+export const BatchParams = z.strictObject({ batchId: z.string() })
+/** A job's id in the path. */
+export const JobParams = z.strictObject({ jobId: z.string() })
+
+/** `GET /v1/batches`. The labels are written `label.<key>=<value>`. */
+export const BatchListQuery = z.strictObject({
+  state: BatchState.optional(),
+  labels: z
+    .record(z.templateLiteral(['label.', LabelKey]), LabelValue)
+    .default({})
+    .meta({
+      description: `Batches that have all these labels: one \`label.<key>=<value>\` each, at most ${MAX_LABELS}.`,
+      examples: [{ 'label.run': '42' }],
+    }),
+  limit,
+  cursor,
+})
+
+/** `GET /v1/batches/{batchId}`. */
+export const BatchQuery = z.strictObject({
+  include: z.literal('jobs').optional().meta({ description: 'The jobs as well, all of them, in input order.' }),
+})
+
+/** `GET /v1/batches/{batchId}/jobs`. */
+export const JobListQuery = z.strictObject({
+  order: z.enum(['input', 'completion']).default('input'),
+  state: JobState.optional(),
+  limit,
+  cursor,
+})
+
+/** `GET /v1/batches/{batchId}/wait`. @param maxWaitMs - The longest wait, and its default. */
+export const waitQuery = (maxWaitMs: number) =>
+  z.strictObject({
+    returnWhen: z.enum(['ALL_COMPLETED', 'FIRST_COMPLETED', 'FIRST_EXCEPTION']).default('ALL_COMPLETED'),
+    timeoutMs: z.int().min(0).max(maxWaitMs).default(maxWaitMs).meta({
+      description:
+        'The answer comes after this long at the latest, with what is pending then; no error, and no job is touched.',
+    }),
+  })
+
+/** `GET /v1/batches/{batchId}/events`. */
+export const EventsQuery = z.strictObject({
+  after: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional().meta({
+    description: 'Events after this number; the `Last-Event-ID` header goes before it. Default 0: from the start.',
+  }),
+  only: z
+    .literal('completions')
+    .optional()
+    .meta({ description: 'Each job once, when it ends, as asyncio.as_completed.' }),
+  timeoutMs: DurationMs.optional().meta({
+    description: `The stream ends with \`stream.timeout\` after this long, at most ${MAX_DURATION_MS}; the jobs go on.`,
+  }),
+})
+
+/** The body of a cancel; none at all is no reason. */
+export const CancelBody = z
+  .strictObject({
+    reason: z
+      .string()
+      .max(MAX_REASON_LENGTH)
+      .nullable()
+      .optional()
+      .meta({ description: 'Kept with what is cancelled; the first one stays.' }),
+  })
+  .optional()
+
+/** The body of `close` and `stop`: nothing, or an empty object. */
+export const NoBody = z.strictObject({}).optional()
+
+/** `PATCH /v1/jobs/{jobId}`. */
+export const RescheduleBody = z
+  .strictObject({
+    deadlineMs: DurationMs.nullable()
+      .optional()
+      .meta({ description: "From the job's acceptance; null: none any more." }),
+    timeoutMs: DurationMs.nullable()
+      .optional()
+      .meta({ description: 'From the start of the attempt; null: none any more.' }),
+    priority: z.int().min(-MAX_PRIORITY).max(MAX_PRIORITY).optional(),
+  })
+  .meta({ id: 'Reschedule' })
+
+/** A tenant's id in the path. */
+export const TenantParams = z.strictObject({
+  tenantId: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
+    error: 'A tenant is named with 1 to 64 of a-z, 0-9, "_" and "-", a letter or digit first.',
+  }),
+})
+/** A tenant's key in the path. */
+export const KeyParams = z.strictObject({ ...TenantParams.shape, keyId: z.string() })
+
+const setting = (max: number, description: string) =>
+  z
+    .int()
+    .min(1)
+    .max(max)
+    .nullable()
+    .optional()
+    .meta({ description: `${description} Null or absent: the service's default.` })
+
+/** `PUT /v1/admin/tenants/{tenantId}`. */
+export const TenantBody = z
+  .strictObject({
+    maxConcurrency: setting(MAX_CONCURRENCY, 'Jobs that may run at once.'),
+    maxQueuedJobs: setting(Number.MAX_SAFE_INTEGER, 'Jobs that may be queued.'),
+    maxBatchJobs: setting(MAX_JOBS_EVER, 'Jobs that a batch may have.'),
+    weight: setting(1_000, 'The share of the server when tenants compete.'),
+    paused: z.boolean().optional().meta({ description: 'True: no job starts.' }),
+  })
+  .meta({ id: 'TenantSettings' })
+
+/** `POST /v1/admin/tenants/{tenantId}/keys`; no body at all makes a nameless key for jobs that never expires. */
+export const KeyBody = z
+  .strictObject({
+    name: z.string().max(MAX_NAME_LENGTH).nullable().optional(),
+    scopes: z
+      .array(z.enum(['jobs', 'admin']))
+      .min(1)
+      .max(2)
+      .optional()
+      .meta({ description: 'Default `["jobs"]`.' }),
+    expiresAt: z.iso.datetime({ error: 'Must be an instant such as 2027-01-01T00:00:00Z.' }).nullable().optional(),
+  })
+  .optional()
