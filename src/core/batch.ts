@@ -1,6 +1,16 @@
 import { Column, grownBytes } from './column.ts'
 import type { ErrorFacts, IndexedError, OutcomeError } from './events.ts'
-import { CANCEL_CAUSES, type Cause, type CancelCause, Job, type Outcome, type Phase, type Policy, TIMEOUT_CAUSES, type TimeoutCause } from './states.ts'
+import {
+  CANCEL_CAUSES,
+  type CancelCause,
+  type Cause,
+  Job,
+  type Outcome,
+  type Phase,
+  type Policy,
+  TIMEOUT_CAUSES,
+  type TimeoutCause,
+} from './states.ts'
 
 /** What the core must know of a job to schedule its life; milliseconds, null or absent: none. */
 export interface JobPlan {
@@ -191,9 +201,17 @@ export function stopError(cause: Cause | null, reason: string | null): ErrorFact
     case 'timeout':
       return { type: 'TimeoutError', code: 'timeout', message: 'The attempt was not finished within its timeoutMs.' }
     case 'deadline':
-      return { type: 'TimeoutError', code: 'deadline', message: 'The job was not finished by its deadlineMs after acceptance.' }
+      return {
+        type: 'TimeoutError',
+        code: 'deadline',
+        message: 'The job was not finished by its deadlineMs after acceptance.',
+      }
     case 'queue_timeout':
-      return { type: 'TimeoutError', code: 'queue_timeout', message: 'The job did not start within its queueTimeoutMs.' }
+      return {
+        type: 'TimeoutError',
+        code: 'queue_timeout',
+        message: 'The job did not start within its queueTimeoutMs.',
+      }
     default:
       return { type: 'CancelledError', code: 'cancelled', message: reason ?? cancelMessage(cause) }
   }

@@ -22,9 +22,24 @@ export interface BatchFacts {
 
 /** A copy of the facts as they are now. */
 export function factsOf(batch: Batch): BatchFacts {
-  const { phase, outcome, error, open, accepted, winner, decided, cancel, timeoutFired, stopped, shutDown, released } = batch
+  const { phase, outcome, error, open, accepted, winner, decided, cancel, timeoutFired, stopped, shutDown, released } =
+    batch
   const counts = [...batch.counts]
-  return { phase, outcome, error, open, counts, accepted: [...accepted], winner, decided, cancel, timeoutFired, stopped, shutDown, released }
+  return {
+    phase,
+    outcome,
+    error,
+    open,
+    counts,
+    accepted: [...accepted],
+    winner,
+    decided,
+    cancel,
+    timeoutFired,
+    stopped,
+    shutDown,
+    released,
+  }
 }
 
 /** The state as callers see it: `running`, `aborting` or the outcome. */

@@ -32,7 +32,8 @@ export function applyPolicy(turn: Turn, index: number, error: ErrorFacts | null)
   const { batch } = turn
   if (batch.phase !== 'running' && batch.phase !== 'aborting') return
   const state = batch.states[index]
-  if (error !== null && reports(batch, state)) batch.failures.push({ index, type: error.type, code: error.code, message: error.message })
+  if (error !== null && reports(batch, state))
+    batch.failures.push({ index, type: error.type, code: error.code, message: error.message })
   if (batch.phase !== 'running') return
   RULES[batch.policy](turn, index, state)
   if (batch.phase === 'running') applyImpossible(turn, index)

@@ -25,7 +25,13 @@ export type Input =
   /** The service stops and keeps nothing. */
   | { type: 'shutDown' }
   /** Absent: as it was; null: none. `startedAt` is when the running attempt got its slot. */
-  | { type: 'reschedule'; index: number; deadlineMs?: number | null; timeoutMs?: number | null; startedAt: number | null }
+  | {
+      type: 'reschedule'
+      index: number
+      deadlineMs?: number | null
+      timeoutMs?: number | null
+      startedAt: number | null
+    }
 
 /**
  * The whole of what a batch means, in one synchronous step: apply `input` to `batch` at `now` (milliseconds since the
@@ -184,7 +190,8 @@ function reschedule(turn: Turn, input: Extract<Input, { type: 'reschedule' }>): 
   batch.timeouts.set(index, timeoutMs ?? -1)
   if (timeoutMs === 0) due(turn, 'timeout', index)
   else if (timeoutMs === null) turn.effects.push({ type: 'disarm', timer: 'timeout', index })
-  else if (batch.states[index] === Job.running) armOrDue(turn, 'timeout', index, (input.startedAt ?? turn.now) + timeoutMs)
+  else if (batch.states[index] === Job.running)
+    armOrDue(turn, 'timeout', index, (input.startedAt ?? turn.now) + timeoutMs)
 }
 
 /** Whether a job's clocks can still be moved: not once it ends or is being ended ("expiry first: refused"). */
@@ -202,4 +209,3 @@ export function canAppend(batch: Batch): 'ok' | 'shutting_down' | 'finished' {
 export function isSettled(batch: Batch): boolean {
   return batch.phase === 'settled' || batch.phase === 'drained'
 }
-

@@ -1,7 +1,7 @@
 import { stamp } from '../clock.ts'
 import { stopError } from '../core/batch.ts'
 import type { LogEntry, OutcomeError } from '../core/events.ts'
-import { type Cause, Job, JOB_STATE_NAMES } from '../core/states.ts'
+import { type Cause, JOB_STATE_NAMES, Job } from '../core/states.ts'
 import type { BatchError, JsonText } from '../engine/engine.ts'
 import { jobIdOf } from '../ids.ts'
 

@@ -4,7 +4,15 @@ import type { BatchFacts } from '../../core/facts.ts'
 import { JOB_STATE_NAMES, type JobStateName } from '../../core/states.ts'
 import type { JsonText, StreamEvent } from '../../engine/engine.ts'
 import { eventText, isCompletion, type JobFacts, jobText } from '../render.ts'
-import { type BatchNo, type BatchRow, JOBS_PER_BATCH, type JobPage, type KeyRow, type LogPage, type TenantRow } from '../store.ts'
+import {
+  type BatchNo,
+  type BatchRow,
+  JOBS_PER_BATCH,
+  type JobPage,
+  type KeyRow,
+  type LogPage,
+  type TenantRow,
+} from '../store.ts'
 import { unpackEntries } from './entries.ts'
 
 /** About how many characters a page may hold; the entry that goes past it is the page's last. */
@@ -58,17 +66,30 @@ export class SqliteReader {
     return row === undefined ? null : batchRow(row)
   }
 
-  batches(query: { tenantId: string; state?: string; labels: Record<string, string>; before: BatchNo; limit: number }): BatchRow[] {
+  batches(query: {
+    tenantId: string
+    state?: string
+    labels: Record<string, string>
+    before: BatchNo
+    limit: number
+  }): BatchRow[] {
     const labels = Object.entries(query.labels)
     const conditions = ['tenant_id = ?1', 'no < ?2', ...(query.state === undefined ? [] : ['state = ?3'])]
-    const values: (string | number)[] = [query.tenantId, query.before, ...(query.state === undefined ? [] : [query.state])]
+    const values: (string | number)[] = [
+      query.tenantId,
+      query.before,
+      ...(query.state === undefined ? [] : [query.state]),
+    ]
     for (const [key, value] of labels) {
       values.push(key, value)
       const at = values.length
       conditions.push(`no IN (SELECT no FROM labels WHERE tenant_id = ?1 AND key = ?${at - 1} AND value = ?${at})`)
     }
     const sql = `SELECT * FROM batches WHERE ${conditions.join(' AND ')} ORDER BY no DESC LIMIT ${query.limit}`
-    return this.#database.prepare(sql).all(...values).map(batchRow)
+    return this.#database
+      .prepare(sql)
+      .all(...values)
+      .map(batchRow)
   }
 
   job(no: BatchNo, index: number): JsonText | null {
@@ -79,7 +100,8 @@ export class SqliteReader {
   jobs(no: BatchNo, query: { from: number; limit: number; states?: JobStateName[] }): JobPage {
     const origin = this.#origin(no)
     const base = no * JOBS_PER_BATCH
-    const where = query.states === undefined ? '' : `AND coalesce(r.state, 0) IN (${query.states.map(stateByte).join()})`
+    const where =
+      query.states === undefined ? '' : `AND coalesce(r.state, 0) IN (${query.states.map(stateByte).join()})`
     const rows = this.#statement(`${JOB_COLUMNS} WHERE s.id >= ? AND s.id < ? ${where} ORDER BY s.id`)
     const page: JobPage = { data: [], next: null }
     if (origin === null) return page
@@ -121,7 +143,9 @@ export class SqliteReader {
     const base = no * JOBS_PER_BATCH
     const sql = `SELECT s.id FROM specs s LEFT JOIN records r ON r.id = s.id
       WHERE s.id >= ? AND s.id < ? AND coalesce(r.state, 0) < 3 ORDER BY s.id`
-    return this.#statement(sql).all(base, base + JOBS_PER_BATCH).map((row) => Number(row.id) - base)
+    return this.#statement(sql)
+      .all(base, base + JOBS_PER_BATCH)
+      .map((row) => Number(row.id) - base)
   }
 
   log(no: BatchNo, query: { after: number; limit: number; completionsOnly: boolean }): LogPage {
@@ -145,7 +169,10 @@ export class SqliteReader {
     const rows = this.#statement('SELECT spec FROM specs WHERE id >= ? AND id < ? ORDER BY id')
     const specs: string[] = []
     let chars = 0
-    for (const row of rows.iterate(base + query.from, Math.min(base + query.from + query.limit, base + JOBS_PER_BATCH))) {
+    for (const row of rows.iterate(
+      base + query.from,
+      Math.min(base + query.from + query.limit, base + JOBS_PER_BATCH),
+    )) {
       const spec = String(row.spec)
       specs.push(spec)
       chars += spec.length

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { IN_MEMORY, lockDirectory, openReader, openWriter, storeSecret } from './open.ts'
+import { lockDirectory, openReader, openWriter, storeSecret } from './open.ts'
 import { SqliteReader } from './reader.ts'
 import { SqliteWriter } from './writer.ts'
 
@@ -67,5 +67,3 @@ export class SqliteService {
     throw new Error(`The store has no ${method}.`)
   }
 }
-
-export { IN_MEMORY }

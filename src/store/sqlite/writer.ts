@@ -91,7 +91,7 @@ export class SqliteWriter {
 const SQL = {
   addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')`,
   addLabel: 'INSERT INTO labels (tenant_id, key, value, no) VALUES (?, ?, ?, ?)',
-  addSpec: 'INSERT INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)',
+  addSpec: 'INSERT OR REPLACE INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)',
   setHead: 'UPDATE batches SET state = ?, seq = ?, settled_at = ?, drained_at = ?, facts = ? WHERE no = ?',
   setRecord: `INSERT OR REPLACE INTO records
     (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -1,0 +1,109 @@
+import { isTerminal, Job } from '../../core/states.ts'
+import { canReschedule, type Input, isSettled } from '../../core/step.ts'
+import { JobFinishedError } from '../../errors.ts'
+import type { CommonSpec } from '../../jobs/kind.ts'
+import type { JobRecord, Store } from '../../store/store.ts'
+import type { BatchView, Reschedule } from '../engine.ts'
+import { liveView } from '../views.ts'
+import type { LiveBatch } from './live-batch.ts'
+import type { Runtime } from './runtime.ts'
+
+/** What callers ask of live batches and jobs. Each decides at once, in memory, and answers when that is on disk. */
+export class Commands {
+  readonly #runtime: Runtime
+  readonly #store: Store
+
+  constructor(options: { runtime: Runtime; store: Store }) {
+    this.#runtime = options.runtime
+    this.#store = options.store
+  }
+
+  /** `cancelled` is whether the batch had no outcome yet. */
+  async end(
+    live: LiveBatch,
+    input: Extract<Input, { type: 'stop' | 'cancelBatch' }>,
+  ): Promise<{ cancelled: boolean; batch: BatchView }> {
+    const cancelled = !isSettled(live.core)
+    if (cancelled) this.#apply(live, input)
+    const batch = liveView(live.id, live.header, live.core)
+    await this.#runtime.journal.committed()
+    return { cancelled, batch }
+  }
+
+  async close(live: LiveBatch): Promise<BatchView> {
+    this.#apply(live, { type: 'close' })
+    const batch = liveView(live.id, live.header, live.core)
+    await this.#runtime.journal.committed()
+    return batch
+  }
+
+  /** Resolves with whether the job had not ended yet. */
+  async cancelJob(live: LiveBatch, index: number, reason: string | null): Promise<boolean> {
+    const { states } = live.core
+    const before = states[index]
+    const cancelled = !isTerminal(before)
+    if (cancelled) this.#apply(live, { type: 'cancelJob', index, reason })
+    if (before === Job.cancelling) this.#recordCancelling(live, index)
+    await this.#runtime.journal.committed()
+    return cancelled
+  }
+
+  /** @throws {JobFinishedError} when the job has ended or is being ended. */
+  async reschedule(live: LiveBatch, index: number, change: Reschedule): Promise<void> {
+    if (!canReschedule(live.core, index)) throw new JobFinishedError()
+    const { deadlineMs, timeoutMs } = change
+    const startedAt = live.attempts.get(index)?.startedAt ?? null
+    this.#apply(live, { type: 'reschedule', index, deadlineMs, timeoutMs, startedAt })
+    if (change.priority !== undefined) this.#reprioritize(live, index, change.priority)
+    await this.#keepSpec(live, index, change)
+    await this.#runtime.journal.committed()
+  }
+
+  #apply(live: LiveBatch, input: Input): void {
+    this.#runtime.apply(live, input)
+    // `close` and a changed `cancel` are state without an event.
+    this.#runtime.journal.touch(live)
+  }
+
+  #reprioritize(live: LiveBatch, index: number, priority: number): void {
+    live.queue.priorities.set(index, priority)
+    this.#runtime.fair.requeue(live.queue, index, live.orderOf(index))
+    this.#runtime.kick()
+  }
+
+  /** The job's spec as rescheduled, for a restart to find. */
+  async #keepSpec(live: LiveBatch, index: number, change: Reschedule): Promise<void> {
+    const [text] = await this.#store.specs(live.no, { from: index, limit: 1 })
+    // Written by Intake, from a spec.
+    const spec = { ...(JSON.parse(text) as CommonSpec), ...change }
+    const { kind, name } = spec
+    this.#runtime.journal.addJobs({
+      no: live.no,
+      from: index,
+      kinds: [kind],
+      names: [name ?? null],
+      specs: [JSON.stringify(spec)],
+    })
+  }
+
+  /** A further cancel has no event, but the view counts it. */
+  #recordCancelling(live: LiveBatch, index: number): void {
+    const { core, no } = live
+    if (core.states[index] !== Job.cancelling) return
+    const record: JobRecord = {
+      no,
+      index,
+      count: 1,
+      state: Job.cancelling,
+      attempts: core.attempts.get(index),
+      startedAt: live.attempts.get(index)?.startedAt ?? null,
+      finishedAt: null,
+      cause: 'user',
+      reason: core.reasons.get(index) ?? null,
+      cancelRequests: core.cancelRequests.get(index) ?? 0,
+      result: null,
+      error: null,
+    }
+    this.#runtime.journal.record(live, record)
+  }
+}

@@ -1,0 +1,287 @@
+import { setMaxListeners } from 'node:events'
+import type { Clock } from '../../clock.ts'
+import {
+  BatchFinishedError,
+  EmptyWaitSetError,
+  JobFinishedError,
+  NotFoundError,
+  ShuttingDownError,
+} from '../../errors.ts'
+import { parseJobId } from '../../ids.ts'
+import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
+import type { BatchRow, Store } from '../../store/store.ts'
+import { Cursors } from '../cursor.ts'
+import type {
+  BatchSubmission,
+  BatchView,
+  Engine,
+  JobStateName,
+  JsonText,
+  Page,
+  Reschedule,
+  ReturnWhen,
+  StreamEvent,
+  TenantLimits,
+  TenantSettings,
+  TenantView,
+} from '../engine.ts'
+import { rowView } from '../views.ts'
+import { Commands } from './commands.ts'
+import { Follower, type FollowQuery } from './follow.ts'
+import { Hosts } from './hosts.ts'
+import { Intake } from './intake.ts'
+import type { LiveBatch } from './live-batch.ts'
+import { Runtime, type RuntimeEvents } from './runtime.ts'
+import { Tenants } from './tenants.ts'
+
+/** What a local engine is made of. It does not own the store: whoever opened it closes it, after the engine. */
+export interface LocalEngineOptions {
+  store: Store
+  clock: Clock
+  kinds: ReadonlyMap<string, JobKind>
+  /** Jobs at once over all tenants. */
+  maxConcurrency: number
+  /** Jobs at once for one target host; 0: no cap. */
+  hostConcurrency: number
+  /** What holds for a tenant without settings of its own. */
+  tenantDefaults: TenantLimits
+  /** Whether what was running at the end is there at the next start. */
+  durable: boolean
+  events: RuntimeEvents
+}
+
+/** The engine of one process: slots in memory, the record in the store. */
+export class LocalEngine implements Engine {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #durable: boolean
+  readonly #tenants: Tenants
+  readonly #runtime: Runtime
+  readonly #intake: Intake
+  readonly #commands: Commands
+  readonly #follower: Follower
+  readonly #cursors: Cursors
+  readonly #stopped = new AbortController()
+  #draining: Promise<void> | null = null
+
+  constructor(options: LocalEngineOptions) {
+    const { store, clock, kinds, maxConcurrency, events } = options
+    this.#store = store
+    this.#clock = clock
+    this.#durable = options.durable
+    this.#tenants = new Tenants({ defaults: options.tenantDefaults })
+    const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
+    this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
+    this.#intake = new Intake({ runtime: this.#runtime, store, hosts })
+    this.#commands = new Commands({ runtime: this.#runtime, store })
+    // One listener for each open stream and wait.
+    setMaxListeners(0, this.#stopped.signal)
+    this.#follower = new Follower({ runtime: this.#runtime, store, clock, shutdown: this.#stopped.signal })
+    this.#cursors = new Cursors({ secret: store.secret })
+  }
+
+  get accepting(): boolean {
+    return this.#draining === null
+  }
+
+  async submit(tenantId: string, submission: BatchSubmission): Promise<BatchView> {
+    if (!this.accepting) throw new ShuttingDownError()
+    return await this.#intake.submit(tenantId, submission)
+  }
+
+  async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {
+    if (!this.accepting) throw new ShuttingDownError()
+    const { live, row } = await this.#find(tenantId, batchId)
+    if (live === null) throw new BatchFinishedError()
+    const from = await this.#intake.append(live, jobs)
+    const views: JsonText[] = []
+    while (views.length < jobs.length) {
+      const page = await this.#store.jobs(row.no, { from: from + views.length, limit: jobs.length - views.length })
+      views.push(...page.data)
+    }
+    return views
+  }
+
+  async close(tenantId: string, batchId: string): Promise<BatchView> {
+    const { live, row } = await this.#find(tenantId, batchId)
+    return live === null ? rowView(row) : await this.#commands.close(live)
+  }
+
+  async stop(tenantId: string, batchId: string): Promise<{ cancelled: boolean; batch: BatchView }> {
+    return await this.#end(tenantId, batchId, { type: 'stop' })
+  }
+
+  async cancel(
+    tenantId: string,
+    batchId: string,
+    reason: string | null,
+  ): Promise<{ cancelled: boolean; batch: BatchView }> {
+    return await this.#end(tenantId, batchId, { type: 'cancelBatch', reason })
+  }
+
+  async cancelJob(
+    tenantId: string,
+    jobId: string,
+    reason: string | null,
+  ): Promise<{ cancelled: boolean; job: JsonText }> {
+    const { live, index } = await this.#findJob(tenantId, jobId)
+    const cancelled = live === null ? false : await this.#commands.cancelJob(live, index, reason)
+    return { cancelled, job: await this.job(tenantId, jobId) }
+  }
+
+  async reschedule(tenantId: string, jobId: string, change: Reschedule): Promise<JsonText> {
+    const { live, index } = await this.#findJob(tenantId, jobId)
+    if (live === null) throw new JobFinishedError()
+    await this.#commands.reschedule(live, index, change)
+    return await this.job(tenantId, jobId)
+  }
+
+  async batch(tenantId: string, batchId: string): Promise<BatchView> {
+    const { row } = await this.#find(tenantId, batchId)
+    return rowView(row)
+  }
+
+  async batches(
+    tenantId: string,
+    query: { state?: BatchView['state']; labels: Record<string, string>; limit: number; cursor?: string },
+  ): Promise<Page<BatchView>> {
+    const { state, labels, limit } = query
+    const scope = ['batches', tenantId, state ?? null, Object.entries(labels).sort()]
+    const before = this.#cursors.decode(scope, query.cursor, Number.MAX_SAFE_INTEGER)
+    const rows = await this.#store.batches({ tenantId, state, labels, before, limit: limit + 1 })
+    const shown = rows.slice(0, limit)
+    const last = shown.at(-1)
+    const nextCursor = rows.length > limit && last !== undefined ? this.#cursors.encode(scope, last.no) : null
+    return { data: shown.map(rowView), nextCursor }
+  }
+
+  async job(tenantId: string, jobId: string): Promise<JsonText> {
+    const { live, row, index } = await this.#findJob(tenantId, jobId)
+    const job = await this.#store.job(row.no, index)
+    if (job === null) throw new NotFoundError()
+    const queued = live !== null && job.includes('"state":"queued"') && live.core.states[index] === 0
+    const waitingOn = queued ? this.#runtime.fair.waitingOn(live.queue, index) : null
+    return `${job.slice(0, -1)},"waitingOn":${JSON.stringify(waitingOn)}}`
+  }
+
+  async jobs(
+    tenantId: string,
+    batchId: string,
+    query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
+  ): Promise<Page<JsonText>> {
+    const { row } = await this.#find(tenantId, batchId)
+    const { order, state, limit } = query
+    const scope = ['jobs', row.id, order, state ?? null]
+    const from = this.#cursors.decode(scope, query.cursor, 0)
+    const page =
+      order === 'input'
+        ? await this.#store.jobs(row.no, { from, limit, states: state === undefined ? undefined : [state] })
+        : await this.#store.completions(row.no, { from, limit, state })
+    return { data: page.data, nextCursor: page.next === null ? null : this.#cursors.encode(scope, page.next) }
+  }
+
+  async allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>> {
+    const { row } = await this.#find(tenantId, batchId)
+    return this.#pages(row)
+  }
+
+  async untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
+    const { live, row } = await this.#find(tenantId, batchId)
+    if (live === null) return rowView(row)
+    await this.#follower.untilSettled(live, timeoutMs, signal)
+    return await this.batch(tenantId, batchId)
+  }
+
+  async wait(
+    tenantId: string,
+    batchId: string,
+    query: { returnWhen: ReturnWhen; timeoutMs: number; signal?: AbortSignal },
+  ): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
+    const { live, row } = await this.#find(tenantId, batchId)
+    const total = live?.core.total ?? rowView(row).counts.total
+    if (total === 0) throw new EmptyWaitSetError()
+    if (live !== null) await this.#follower.wait(live, query.returnWhen, query.timeoutMs, query.signal)
+    return await this.#follower.split(row, total)
+  }
+
+  async events(tenantId: string, batchId: string, query: FollowQuery): Promise<AsyncIterable<StreamEvent[]> | null> {
+    const { row } = await this.#find(tenantId, batchId)
+    if (row.drainedAt !== null && query.after >= row.seq) return null
+    return this.#follower.events(row, query)
+  }
+
+  tenant(tenantId: string): TenantView {
+    return this.#tenants.view(this.#tenants.get(tenantId))
+  }
+
+  applyTenant(tenantId: string, settings: TenantSettings): void {
+    const tenant = this.#tenants.apply(tenantId, settings)
+    this.#runtime.fair.refresh(tenant.queue)
+    this.#runtime.kick()
+  }
+
+  drain(graceMs: number): Promise<void> {
+    this.#draining ??= this.#drain(graceMs)
+    return this.#draining
+  }
+
+  async shutdown(): Promise<void> {
+    await this.drain(0)
+    this.#runtime.close()
+  }
+
+  async #drain(graceMs: number): Promise<void> {
+    this.#runtime.stopStarting()
+    await this.#idleWithin(graceMs)
+    if (this.#durable) this.#runtime.abandon()
+    else for (const live of this.#runtime.values()) this.#runtime.apply(live, { type: 'shutDown' })
+    await this.#runtime.whenIdle()
+    await this.#runtime.journal.committed()
+    this.#stopped.abort()
+  }
+
+  async #idleWithin(graceMs: number): Promise<void> {
+    if (graceMs <= 0) return
+    let over: () => void = () => {}
+    const grace = new Promise<void>((resolve) => {
+      over = resolve
+    })
+    const timer = this.#clock.after(graceMs, over)
+    await Promise.race([this.#runtime.whenIdle(), grace])
+    timer.cancel()
+  }
+
+  async #end(
+    tenantId: string,
+    batchId: string,
+    input: { type: 'stop' } | { type: 'cancelBatch'; reason: string | null },
+  ): Promise<{ cancelled: boolean; batch: BatchView }> {
+    const { live, row } = await this.#find(tenantId, batchId)
+    return live === null ? { cancelled: false, batch: rowView(row) } : await this.#commands.end(live, input)
+  }
+
+  /** The batch as it is on disk, and while it is not drained as it runs. @throws {NotFoundError} */
+  async #find(tenantId: string, batchId: string): Promise<{ row: BatchRow; live: LiveBatch | null }> {
+    const row = await this.#store.batch(tenantId, batchId)
+    if (row === null) throw new NotFoundError()
+    return { row, live: this.#runtime.find(tenantId, batchId) }
+  }
+
+  async #findJob(tenantId: string, jobId: string): Promise<{ row: BatchRow; live: LiveBatch | null; index: number }> {
+    const parsed = parseJobId(jobId)
+    if (parsed === null) throw new NotFoundError()
+    const { row, live } = await this.#find(tenantId, parsed.batchId)
+    const total = rowView(row).counts.total
+    if (parsed.index >= total) throw new NotFoundError()
+    return { row, live, index: parsed.index }
+  }
+
+  async *#pages(row: BatchRow): AsyncGenerator<JsonText[]> {
+    let from: number | null = 0
+    while (from !== null) {
+      const page: { data: JsonText[]; next: number | null } = await this.#store.jobs(row.no, { from, limit: 500 })
+      if (page.data.length > 0) yield page.data
+      from = page.next
+    }
+  }
+}

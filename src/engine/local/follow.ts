@@ -1,0 +1,148 @@
+import type { Clock } from '../../clock.ts'
+import { Job } from '../../core/states.ts'
+import { EmptyWaitSetError } from '../../errors.ts'
+import { jobIdOf } from '../../ids.ts'
+import type { BatchRow, LogPage, Store } from '../../store/store.ts'
+import type { JsonText, ReturnWhen, StreamEvent } from '../engine.ts'
+import type { LiveBatch } from './live-batch.ts'
+import type { Runtime } from './runtime.ts'
+
+/** Events in one reading of the log. */
+const PAGE_EVENTS = 500
+
+/** What an observer may ask of the stream of a batch; see `Engine.events`. */
+export interface FollowQuery {
+  after: number
+  only?: 'completions'
+  timeoutMs?: number
+  signal?: AbortSignal
+}
+
+/** Watches batches without touching them: what it does, and when it stops, changes no job. */
+export class Follower {
+  readonly #runtime: Runtime
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #shutdown: AbortSignal
+
+  /** `shutdown` aborts when the service stops: every stream then ends with its last line. */
+  constructor(options: { runtime: Runtime; store: Store; clock: Clock; shutdown: AbortSignal }) {
+    this.#runtime = options.runtime
+    this.#store = options.store
+    this.#clock = options.clock
+    this.#shutdown = options.shutdown
+  }
+
+  /** Resolves when the batch's outcome is known and on disk, or at the timeout, or when a signal aborts. */
+  async untilSettled(live: LiveBatch, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    await this.#until(live, () => live.core.outcome !== null, timeoutMs, signal)
+    await this.#runtime.journal.committed()
+  }
+
+  /** asyncio.wait over the jobs that the batch has now; resolves at the condition, at the timeout, or when a signal aborts. */
+  async wait(live: LiveBatch, returnWhen: ReturnWhen, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const { total } = live.core
+    if (total === 0) throw new EmptyWaitSetError()
+    await this.#until(live, () => isMet(live, total, returnWhen), timeoutMs, signal)
+    await this.#runtime.journal.committed()
+  }
+
+  /** The jobs that have ended and the ids of those that have not, as one moment on disk has them. */
+  async split(row: BatchRow, total: number): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
+    const indexes = (await this.#store.pending(row.no)).filter((index) => index < total)
+    const pending = new Set(indexes)
+    return { done: this.#ended(row, total, pending), pending: indexes.map((index) => jobIdOf(row.id, index)) }
+  }
+
+  /** The log after `query.after`, then live. */
+  async *events(row: BatchRow, query: FollowQuery): AsyncGenerator<StreamEvent[]> {
+    const deadline = query.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + query.timeoutMs
+    let { after } = query
+    while (!query.signal?.aborted) {
+      const wasLive = this.#runtime.find(row.tenantId, row.id) !== null
+      const page = await this.#page(row, after, query.only === 'completions')
+      if (page.events.length > 0) yield page.events
+      if (page.events.at(-1)?.type === 'batch.drained') return
+      const moved = page.after > after
+      after = page.after
+      if (moved) continue
+      // Not live and nothing left to read: the batch was deleted under the stream.
+      if (!wasLive) return
+      const last = await this.#more(row, after, deadline, query.signal)
+      if (last !== null) return yield [last]
+    }
+  }
+
+  /** Waits for an event after `after`; a line that ends the stream instead, when there will be none in time. */
+  async #more(row: BatchRow, after: number, deadline: number, signal?: AbortSignal): Promise<StreamEvent | null> {
+    if (this.#shutdown.aborted) return line({ type: 'stream.shutdown', batchId: row.id })
+    const left = deadline - this.#clock.now()
+    if (left <= 0) {
+      const pending = (await this.#store.pending(row.no)).map((index) => jobIdOf(row.id, index))
+      return line({ type: 'stream.timeout', batchId: row.id, pending })
+    }
+    const live = this.#runtime.find(row.tenantId, row.id)
+    if (live !== null) await this.#until(live, () => live.publishedSeq > after, left, signal)
+    return null
+  }
+
+  #page(row: BatchRow, after: number, completionsOnly: boolean): Promise<LogPage> {
+    const read = () => this.#store.log(row.no, { after, limit: PAGE_EVENTS, completionsOnly })
+    const live = this.#runtime.find(row.tenantId, row.id)
+    return live === null ? read() : live.page(`${after} ${completionsOnly}`, read)
+  }
+
+  async *#ended(row: BatchRow, total: number, pending: ReadonlySet<number>): AsyncGenerator<JsonText[]> {
+    let from: number | null = 0
+    while (from !== null && from < total) {
+      const start: number = from
+      const page = await this.#store.jobs(row.no, { from: start, limit: Math.min(500, total - start) })
+      const done = page.data.filter((_job, i) => !pending.has(start + i))
+      if (done.length > 0) yield done
+      from = page.next
+    }
+  }
+
+  /** Resolves when `condition` holds after a commit, or holds now; or at the timeout; or when a signal aborts. */
+  #until(live: LiveBatch, condition: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    if (condition() || signal?.aborted || this.#shutdown.aborted || timeoutMs <= 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const dueAt = this.#clock.now() + timeoutMs
+      const finish = () => {
+        stopListening()
+        timer.cancel()
+        signal?.removeEventListener('abort', finish)
+        this.#shutdown.removeEventListener('abort', finish)
+        resolve()
+      }
+      const onTimer = () => {
+        const left = dueAt - this.#clock.now()
+        if (left <= 0) finish()
+        else timer = this.#clock.after(Math.ceil(left), onTimer)
+      }
+      let timer = this.#clock.after(Math.ceil(Math.min(timeoutMs, 2 ** 31 - 1)), onTimer)
+      const stopListening = live.onPublish(() => condition() && finish())
+      signal?.addEventListener('abort', finish, { once: true })
+      this.#shutdown.addEventListener('abort', finish, { once: true })
+    })
+  }
+}
+
+/** Whether a wait over the first `total` jobs of a batch is over. */
+function isMet({ core }: LiveBatch, total: number, returnWhen: ReturnWhen): boolean {
+  const counts = core.total === total ? core.counts : countsOf(core.states.subarray(0, total))
+  const failed = counts[Job.failed] + counts[Job.timedOut]
+  const ended = counts[Job.succeeded] + counts[Job.cancelled] + failed
+  if (ended === total) return true
+  return (returnWhen === 'FIRST_COMPLETED' && ended > 0) || (returnWhen === 'FIRST_EXCEPTION' && failed > 0)
+}
+
+function countsOf(states: Uint8Array): Int32Array {
+  const counts = new Int32Array(7)
+  for (const state of states) counts[state]++
+  return counts
+}
+
+function line(facts: { type: string; batchId: string; pending?: string[] }): StreamEvent {
+  return { seq: null, type: facts.type, json: JSON.stringify(facts) }
+}

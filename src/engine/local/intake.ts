@@ -1,0 +1,170 @@
+import { type JobPlan, newBatch } from '../../core/batch.ts'
+import type { Effect } from '../../core/events.ts'
+import { canAppend } from '../../core/step.ts'
+import {
+  BatchFinishedError,
+  BatchShuttingDownError,
+  BatchTooLargeError,
+  type FieldError,
+  InvalidArgumentError,
+  OverloadedError,
+  QueueFullError,
+} from '../../errors.ts'
+import { newBatchId } from '../../ids.ts'
+import type { CommonSpec } from '../../jobs/kind.ts'
+import type { NewJobs, Store } from '../../store/store.ts'
+import type { BatchSubmission, BatchView } from '../engine.ts'
+import { headerOf, liveView } from '../views.ts'
+import type { Hosts } from './hosts.ts'
+import { LiveBatch } from './live-batch.ts'
+import { newBatchQueue } from './queues.ts'
+import type { Runtime } from './runtime.ts'
+import { SpecWindow } from './specs.ts'
+import type { Tenant } from './tenants.ts'
+
+/** How work enters: all jobs of a batch or none, on disk before anything of it runs. */
+export class Intake {
+  readonly #runtime: Runtime
+  readonly #store: Store
+  readonly #hosts: Hosts
+  #lastNo: number
+
+  constructor(options: { runtime: Runtime; store: Store; hosts: Hosts }) {
+    this.#runtime = options.runtime
+    this.#store = options.store
+    this.#hosts = options.hosts
+    this.#lastNo = options.store.lastBatchNo
+  }
+
+  /** @throws {BatchTooLargeError} {QueueFullError} {OverloadedError} nothing was accepted. */
+  async submit(tenantId: string, submission: BatchSubmission): Promise<BatchView> {
+    const tenant = this.#runtime.tenants.get(tenantId)
+    const release = this.#reserve(tenant, submission.jobs.length, 0)
+    try {
+      const live = this.#newLive(tenant, submission)
+      const effects = this.#accept(live, submission)
+      const view = liveView(live.id, live.header, live.core)
+      await this.#write(live, submission.jobs)
+      this.#runtime.enter(live, effects)
+      return view
+    } finally {
+      release()
+    }
+  }
+
+  /** Add jobs to a batch; resolves with the index of the first once they are on disk. Appends of a batch go one by one. */
+  append(live: LiveBatch, jobs: CommonSpec[]): Promise<number> {
+    const appended = live.appending.then(() => this.#append(live, jobs))
+    live.appending = appended.catch(() => {
+      // The next append does not depend on this one: its caller has the error.
+    })
+    return appended
+  }
+
+  async #append(live: LiveBatch, jobs: CommonSpec[]): Promise<number> {
+    refuseLate(live)
+    await this.#refuseTakenNames(live, jobs)
+    refuseLate(live)
+    const from = live.core.total
+    const release = this.#reserve(live.tenant, jobs.length, from)
+    this.#queue(live, from, jobs)
+    const effects = this.#runtime.decide(live, { type: 'accepted', jobs: jobs.map(planOf) })
+    release()
+    this.#runtime.log(live, effects)
+    this.#runtime.journal.addJobs(newJobs(live.no, from, jobs))
+    await this.#runtime.journal.committed()
+    this.#runtime.perform(live, effects)
+    return from
+  }
+
+  /** Hold places in the tenant's queue while the jobs are written; the returned function gives them back. */
+  #reserve(tenant: Tenant, count: number, present: number): () => void {
+    const { maxBatchJobs, maxQueuedJobs } = this.#runtime.tenants.limits(tenant)
+    if (present + count > maxBatchJobs) throw new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
+    if (count > maxQueuedJobs) throw new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
+    if (tenant.queued + tenant.reserved + count > maxQueuedJobs) throw new QueueFullError(maxQueuedJobs)
+    if (!this.#runtime.journal.healthy)
+      throw new OverloadedError('The store cannot write now; nothing was accepted.', 5)
+    tenant.reserved += count
+    return () => {
+      tenant.reserved -= count
+    }
+  }
+
+  #newLive(tenant: Tenant, submission: BatchSubmission): LiveBatch {
+    const no = ++this.#lastNo
+    const core = newBatch(submission)
+    return new LiveBatch({
+      id: newBatchId(),
+      no,
+      tenant,
+      header: headerOf(submission),
+      core,
+      queue: newBatchQueue(tenant.queue, core, submission.maxConcurrency),
+      specs: new SpecWindow({ store: this.#store, no, fresh: submission.jobs }),
+      timers: this.#runtime.timers,
+      onDue: (live, timer, index) => this.#runtime.due(live, timer, index),
+    })
+  }
+
+  /** The acceptance turn. The tenant's counts follow when the batch enters, after the commit. */
+  #accept(live: LiveBatch, submission: BatchSubmission): Effect[] {
+    this.#queue(live, 0, submission.jobs)
+    const { tenant } = live
+    const { queued, cancelling } = tenant
+    const effects = this.#runtime.decide(live, { type: 'accepted', jobs: submission.jobs.map(planOf) })
+    Object.assign(tenant, { queued, cancelling })
+    this.#runtime.log(live, effects)
+    return effects
+  }
+
+  /** What the fair queue must know of the jobs before they are accepted. */
+  #queue(live: LiveBatch, from: number, jobs: CommonSpec[]): void {
+    live.orders.push({ from, order: this.#runtime.fair.nextOrder() })
+    for (const job of jobs) live.queue.priorities.extend(1, job.priority ?? 0)
+    this.#hosts.assign(live.queue, from, jobs)
+  }
+
+  async #write(live: LiveBatch, jobs: CommonSpec[]): Promise<void> {
+    const { id, no, tenant, header, core } = live
+    const acceptedAt = core.accepted[0].at
+    const batch = { no, id, tenantId: tenant.id, labels: header.labels, header: JSON.stringify(header), acceptedAt }
+    try {
+      await this.#runtime.journal.enter(live, batch, newJobs(no, 0, jobs))
+    } catch (error) {
+      live.close()
+      throw error
+    }
+  }
+
+  async #refuseTakenNames(live: LiveBatch, jobs: CommonSpec[]): Promise<void> {
+    const names = jobs.map((job, i) => job.name ?? `job-${live.core.total + i}`)
+    const taken = new Set(await this.#store.namesTaken(live.no, names))
+    const errors: FieldError[] = []
+    names.forEach((name, i) => {
+      if (taken.has(name))
+        errors.push({ pointer: `/jobs/${i}/name`, detail: `A job of this batch is named "${name}" already.` })
+    })
+    if (errors.length > 0) throw new InvalidArgumentError(errors)
+  }
+}
+
+function refuseLate(live: LiveBatch): void {
+  const may = canAppend(live.core)
+  if (may === 'shutting_down') throw new BatchShuttingDownError()
+  if (may === 'finished') throw new BatchFinishedError()
+}
+
+function planOf(job: CommonSpec): JobPlan {
+  return job
+}
+
+function newJobs(no: number, from: number, jobs: CommonSpec[]): NewJobs {
+  return {
+    no,
+    from,
+    kinds: jobs.map(({ kind }) => kind),
+    names: jobs.map(({ name }) => name ?? null),
+    specs: jobs.map((job) => JSON.stringify(job)),
+  }
+}

@@ -1,0 +1,213 @@
+import type { LogEntry } from '../../core/events.ts'
+import { factsOf, stateName } from '../../core/facts.ts'
+import { OverloadedError } from '../../errors.ts'
+import type { CommitGroup, JobRecord, NewBatch, NewJobs, Store } from '../../store/store.ts'
+import type { LiveBatch } from './live-batch.ts'
+
+/** What has changed of one batch since the last commit. */
+interface Changes {
+  entries: LogEntry[]
+  /** Records of single jobs: of each only the newest matters. */
+  records: Map<number, JobRecord>
+  /** Records of runs of jobs that never started. */
+  runs: JobRecord[]
+  /** The batch's newest event when the group was written. */
+  seq: number
+}
+
+/** A new batch: alone in a commit group it can be refused. */
+interface Entry {
+  live: LiveBatch
+  batch: NewBatch
+  jobs: NewJobs
+  resolve(): void
+  reject(error: Error): void
+}
+
+/** Everything that goes to disk together. */
+interface Group {
+  entries: Entry[]
+  changes: Map<LiveBatch, Changes>
+  jobs: NewJobs[]
+  waiting: (() => void)[]
+}
+
+/**
+ * Gathers what changed while the last commit was under way, writes it as one transaction, and only then lets answers
+ * and events out. A commit that fails refuses the new batches in it, whole, and is tried again with the rest until it
+ * succeeds: what was accepted is never dropped.
+ */
+export class Journal {
+  readonly #store: Store
+  readonly #onPublished: (live: LiveBatch, seq: number) => void
+  readonly #retry: () => Promise<void>
+  readonly #onFailure: (error: unknown) => void
+  #group = newGroup()
+  /** The commit under way, null when idle. */
+  #writing: Promise<void> | null = null
+  #healthy = true
+
+  /**
+   * @param options.onPublished - After each commit, for each batch that changed, with its newest event in it.
+   * @param options.retry - Resolves when a failed commit is to be tried again.
+   */
+  constructor(options: {
+    store: Store
+    onPublished: (live: LiveBatch, seq: number) => void
+    onFailure: (error: unknown) => void
+    retry: () => Promise<void>
+  }) {
+    this.#store = options.store
+    this.#onPublished = options.onPublished
+    this.#onFailure = options.onFailure
+    this.#retry = options.retry
+  }
+
+  /** False while the store refuses to write. */
+  get healthy(): boolean {
+    return this.#healthy
+  }
+
+  /** Write a new batch with its jobs and what is already logged of it. @throws {OverloadedError} nothing of it was written. */
+  enter(live: LiveBatch, batch: NewBatch, jobs: NewJobs): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#group.entries.push({ live, batch, jobs, resolve, reject })
+      this.#wake()
+    })
+  }
+
+  /** Add jobs to a batch, or replace the specs of some. */
+  addJobs(jobs: NewJobs): void {
+    this.#group.jobs.push(jobs)
+    this.#wake()
+  }
+
+  log(live: LiveBatch, entry: LogEntry): void {
+    this.#changesOf(live).entries.push(entry)
+  }
+
+  record(live: LiveBatch, record: JobRecord): void {
+    const changes = this.#changesOf(live)
+    if (record.count === 1) changes.records.set(record.index, record)
+    else changes.runs.push(record)
+  }
+
+  /** The batch's own state changed, without an event. */
+  touch(live: LiveBatch): void {
+    this.#changesOf(live)
+  }
+
+  /** Resolves when everything up to now is on disk. */
+  committed(): Promise<void> {
+    if (isEmpty(this.#group)) return this.#writing === null ? Promise.resolve() : this.#writing
+    return new Promise((resolve) => this.#group.waiting.push(resolve))
+  }
+
+  #changesOf(live: LiveBatch): Changes {
+    let changes = this.#group.changes.get(live)
+    if (changes === undefined) {
+      changes = { entries: [], records: new Map(), runs: [], seq: 0 }
+      this.#group.changes.set(live, changes)
+      this.#wake()
+    }
+    return changes
+  }
+
+  /** Not at once: what the same turn of the event loop changes as well goes along. */
+  #wake(): void {
+    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#writeAll())
+  }
+
+  /** Write group after group until nothing is left to write. `#writing` is the newest group's. */
+  async #writeAll(): Promise<void> {
+    const group = this.#group
+    this.#group = newGroup()
+    await this.#write(group)
+    this.#writing = null
+    if (!isEmpty(this.#group)) this.#wakeNow()
+    for (const done of group.waiting) done()
+    for (const [live, { seq }] of group.changes) this.#onPublished(live, seq)
+  }
+
+  #wakeNow(): void {
+    this.#writing = this.#writeAll()
+  }
+
+  async #write(group: Group): Promise<void> {
+    const commit = toCommit(group)
+    try {
+      await this.#store.commit(commit)
+      for (const entry of group.entries) entry.resolve()
+    } catch (error) {
+      this.#refuse(group, error)
+      if (!isEmpty(group)) await this.#writeRest(withoutEntries(commit, group))
+    }
+    this.#healthy = true
+  }
+
+  /** The new batches of a failed group are refused, and are no part of it any more. */
+  #refuse(group: Group, error: unknown): void {
+    this.#healthy = false
+    this.#onFailure(error)
+    const refusal = new OverloadedError('The store cannot write now; nothing was accepted.', 5, { cause: error })
+    for (const entry of group.entries) {
+      group.changes.delete(entry.live)
+      entry.reject(refusal)
+    }
+  }
+
+  async #writeRest(rest: CommitGroup): Promise<void> {
+    for (;;) {
+      await this.#retry()
+      try {
+        return await this.#store.commit(rest)
+      } catch (error) {
+        this.#onFailure(error)
+      }
+    }
+  }
+}
+
+function newGroup(): Group {
+  return { entries: [], changes: new Map(), jobs: [], waiting: [] }
+}
+
+function isEmpty(group: Group): boolean {
+  return group.entries.length === 0 && group.changes.size === 0 && group.jobs.length === 0 && group.waiting.length === 0
+}
+
+function toCommit(group: Group): CommitGroup {
+  const commit: CommitGroup = { batches: [], jobs: [...group.jobs], heads: [], records: [], logs: [] }
+  for (const { batch, jobs } of group.entries) {
+    commit.batches.push(batch)
+    commit.jobs.push(jobs)
+  }
+  for (const [live, changes] of group.changes) {
+    const head = headOf(live)
+    changes.seq = head.seq
+    commit.heads.push(head)
+    commit.logs.push({ no: live.no, entries: changes.entries })
+    for (const run of changes.runs) commit.records.push(run)
+    for (const record of changes.records.values()) commit.records.push(record)
+  }
+  return commit
+}
+
+/** The same commit without the batches that were refused. */
+function withoutEntries(commit: CommitGroup, group: Group): CommitGroup {
+  const refused = new Set(group.entries.map(({ batch }) => batch.no))
+  const stays = ({ no }: { no: number }) => !refused.has(no)
+  return {
+    batches: [],
+    jobs: commit.jobs.filter(stays),
+    heads: commit.heads.filter(stays),
+    records: commit.records.filter(stays),
+    logs: commit.logs.filter(stays),
+  }
+}
+
+function headOf(live: LiveBatch): CommitGroup['heads'][number] {
+  const facts = factsOf(live.core)
+  const { seq, settledAt, drainedAt } = live.core
+  return { no: live.no, state: stateName(facts), seq, settledAt, drainedAt, facts: JSON.stringify(facts) }
+}

@@ -1,0 +1,121 @@
+import type { Batch } from '../../core/batch.ts'
+import type { TimerKind } from '../../core/events.ts'
+import type { LogPage } from '../../store/store.ts'
+import type { BatchHeader } from '../views.ts'
+import type { RunningAttempt } from './attempts.ts'
+import type { BatchQueue } from './queues.ts'
+import type { SpecWindow } from './specs.ts'
+import type { Tenant } from './tenants.ts'
+import type { Timer, TimerOwner, Timers } from './timers.ts'
+
+const TIMER_KINDS: readonly TimerKind[] = ['timeout', 'deadline', 'queue_timeout', 'delay', 'batch', 'hedge']
+
+/** A batch that has not drained, with all that runs for it. It leaves memory when its last event is on disk. */
+export class LiveBatch implements TimerOwner {
+  readonly id: string
+  readonly no: number
+  readonly tenant: Tenant
+  readonly header: BatchHeader
+  readonly core: Batch
+  readonly queue: BatchQueue
+  readonly specs: SpecWindow
+  /** By index. */
+  readonly attempts = new Map<number, RunningAttempt>()
+  /** The place in the order of acceptance of the jobs from an index on. */
+  readonly orders: { from: number; order: number }[] = []
+  /** The newest event that is on disk and may be shown. */
+  publishedSeq = 0
+  /** Appends, one after the other. */
+  appending: Promise<unknown> = Promise.resolve()
+  readonly #timers: Timers
+  readonly #armed = new Map<number, Timer>()
+  readonly #onDue: (live: LiveBatch, kind: TimerKind, index: number) => void
+  readonly #listeners = new Set<() => void>()
+  readonly #pages = new Map<string, Promise<LogPage>>()
+
+  constructor(options: {
+    id: string
+    no: number
+    tenant: Tenant
+    header: BatchHeader
+    core: Batch
+    queue: BatchQueue
+    specs: SpecWindow
+    timers: Timers
+    onDue: (live: LiveBatch, kind: TimerKind, index: number) => void
+  }) {
+    this.id = options.id
+    this.no = options.no
+    this.tenant = options.tenant
+    this.header = options.header
+    this.core = options.core
+    this.queue = options.queue
+    this.specs = options.specs
+    this.#timers = options.timers
+    this.#onDue = options.onDue
+  }
+
+  /** The place in the order of acceptance of a job. */
+  orderOf(index: number): number {
+    return this.orders.findLast(({ from }) => from <= index)?.order ?? 0
+  }
+
+  /** Start a clock, in place of one of the same kind. */
+  arm(kind: TimerKind, index: number, at: number): void {
+    const key = keyOf(kind, index)
+    const old = this.#armed.get(key)
+    if (old !== undefined) this.#timers.cancel(old)
+    this.#armed.set(key, this.#timers.arm(this, kind, index, at))
+  }
+
+  /** Forget one clock, or all of a job's. */
+  disarm(kind: TimerKind | undefined, index: number): void {
+    if (kind === undefined) for (const each of TIMER_KINDS) this.#disarm(keyOf(each, index))
+    else this.#disarm(keyOf(kind, index))
+  }
+
+  due(kind: TimerKind, index: number): void {
+    this.#armed.delete(keyOf(kind, index))
+    this.#onDue(this, kind, index)
+  }
+
+  /** Events up to `seq` are on disk: whoever follows is told. */
+  publish(seq: number): void {
+    this.publishedSeq = seq
+    this.#pages.clear()
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  /** Call `listener` after each commit that showed something new of this batch, until the returned function is called. */
+  onPublish(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** One reading of a page of the log for all who ask for the same one at the same time. */
+  page(key: string, read: () => Promise<LogPage>): Promise<LogPage> {
+    let page = this.#pages.get(key)
+    if (page === undefined) {
+      page = read()
+      this.#pages.set(key, page)
+    }
+    return page
+  }
+
+  /** Let go of everything that could call back. */
+  close(): void {
+    for (const timer of this.#armed.values()) this.#timers.cancel(timer)
+    this.#armed.clear()
+  }
+
+  #disarm(key: number): void {
+    const timer = this.#armed.get(key)
+    if (timer === undefined) return
+    this.#timers.cancel(timer)
+    this.#armed.delete(key)
+  }
+}
+
+function keyOf(kind: TimerKind, index: number): number {
+  return (index + 1) * TIMER_KINDS.length + TIMER_KINDS.indexOf(kind)
+}

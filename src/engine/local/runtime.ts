@@ -1,0 +1,289 @@
+import type { Clock } from '../../clock.ts'
+import type { Effect, LogEntry, TimerKind } from '../../core/events.ts'
+import { isTerminal, Job } from '../../core/states.ts'
+import { type Input, step } from '../../core/step.ts'
+import type { AttemptEnd } from '../../jobs/attempt.ts'
+import type { JobKind } from '../../jobs/kind.ts'
+import type { JobRecord, Store } from '../../store/store.ts'
+import { attempt, RunningAttempt } from './attempts.ts'
+import { FairQueue, type Grant } from './fair-queue.ts'
+import type { Hosts } from './hosts.ts'
+import { Journal } from './journal.ts'
+import type { LiveBatch } from './live-batch.ts'
+import type { BatchQueue } from './queues.ts'
+import { Slots } from './slots.ts'
+import type { Tenants } from './tenants.ts'
+import { Timers } from './timers.ts'
+
+/** How the runtime tells of what an operator should know. */
+export interface RuntimeEvents {
+  /** A job ignores its abort and keeps its slot. */
+  stuck(facts: { tenantId: string; batchId: string; index: number }): void
+  /** The store refused a commit; it is tried again. */
+  commitFailed(error: unknown): void
+}
+
+/** The attempt whose end a turn is about. */
+interface Ended {
+  index: number
+  end: AttemptEnd
+}
+
+const RETRY_COMMIT_MS = 250
+
+/** The record of a job that was cancelled or timed out before it started, and the start of all others. */
+const NEVER_STARTED = {
+  attempts: 0,
+  startedAt: null,
+  finishedAt: null,
+  cause: null,
+  reason: null,
+  result: null,
+  error: null,
+}
+
+/**
+ * The machinery that drives the core: every input enters through `apply`, as one synchronous turn; what the core asks for
+ * in return (log, abort, clocks, slots) is done here, in its order.
+ */
+export class Runtime {
+  readonly clock: Clock
+  readonly tenants: Tenants
+  readonly journal: Journal
+  readonly fair = new FairQueue()
+  readonly #timers: Timers
+  readonly #slots: Slots
+  readonly #kinds: ReadonlyMap<string, JobKind>
+  readonly #events: RuntimeEvents
+  readonly #hosts: Hosts
+  readonly #live = new Map<string, LiveBatch>()
+  readonly #byQueue = new Map<BatchQueue, LiveBatch>()
+  #abandoned = false
+  /** Attempts whose work has not stopped. */
+  #running = 0
+  #idle: (() => void)[] = []
+
+  constructor(options: {
+    clock: Clock
+    store: Store
+    tenants: Tenants
+    kinds: ReadonlyMap<string, JobKind>
+    hosts: Hosts
+    maxConcurrency: number
+    events: RuntimeEvents
+  }) {
+    this.clock = options.clock
+    this.tenants = options.tenants
+    this.#kinds = options.kinds
+    this.#events = options.events
+    this.#hosts = options.hosts
+    this.#timers = new Timers({ clock: options.clock })
+    this.#slots = new Slots({ concurrency: options.maxConcurrency, fair: this.fair, run: (grant) => this.#run(grant) })
+    this.journal = new Journal({
+      store: options.store,
+      onPublished: (live, seq) => this.#published(live, seq),
+      onFailure: (error) => this.#events.commitFailed(error),
+      retry: () => new Promise((resolve) => this.clock.after(RETRY_COMMIT_MS, resolve)),
+    })
+  }
+
+  get timers(): Timers {
+    return this.#timers
+  }
+
+  /** Attempts whose work has not stopped. */
+  get running(): number {
+    return this.#running
+  }
+
+  /** A batch that has not drained, if it is this tenant's. */
+  find(tenantId: string, batchId: string): LiveBatch | null {
+    const live = this.#live.get(batchId)
+    return live !== undefined && live.tenant.id === tenantId ? live : null
+  }
+
+  values(): Iterable<LiveBatch> {
+    return this.#live.values()
+  }
+
+  /** Take in a batch that is on disk: from now on it runs. */
+  enter(live: LiveBatch, effects: Effect[]): void {
+    this.#live.set(live.id, live)
+    this.#byQueue.set(live.queue, live)
+    live.tenant.queued += live.core.counts[Job.queued]
+    this.perform(live, effects)
+    this.#retire(live)
+  }
+
+  /** One turn: let the core decide what `input` means and do what it says. */
+  apply(live: LiveBatch, input: Input, ended?: Ended): void {
+    const effects = this.decide(live, input)
+    this.log(live, effects, ended)
+    this.perform(live, effects)
+  }
+
+  /** The core's part of a turn. */
+  decide(live: LiveBatch, input: Input): Effect[] {
+    const { counts } = live.core
+    const queued = counts[Job.queued]
+    const cancelling = counts[Job.cancelling]
+    const effects = step(live.core, input, this.clock.now())
+    live.tenant.queued += counts[Job.queued] - queued
+    live.tenant.cancelling += counts[Job.cancelling] - cancelling
+    return effects
+  }
+
+  /** Write down what the core logged. */
+  log(live: LiveBatch, effects: Effect[], ended?: Ended): void {
+    for (const effect of effects) {
+      if (effect.type !== 'log') continue
+      this.journal.log(live, effect.entry)
+      const { type, index } = effect.entry
+      if (index >= 0 && type !== 'job.queued')
+        this.journal.record(live, recordOf(live, effect.entry, ended?.index === index ? ended.end : undefined))
+    }
+  }
+
+  /** Do everything else that the core asked for. */
+  perform(live: LiveBatch, effects: Effect[]): void {
+    for (const effect of effects) this.#perform(live, effect)
+    this.#slots.kick()
+  }
+
+  /** A tenant's cap, weight or pause has changed, or a job may have become eligible otherwise. */
+  kick(): void {
+    this.#slots.kick()
+  }
+
+  /** Start nothing more. */
+  stopStarting(): void {
+    this.#slots.stop()
+  }
+
+  /** Resolves when no attempt runs. */
+  whenIdle(): Promise<void> {
+    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  /** Tell every attempt to stop, and write nothing down of it: the next start finds the jobs as they were before. */
+  abandon(): void {
+    this.#abandoned = true
+    const now = this.clock.now()
+    for (const live of this.#live.values()) for (const running of live.attempts.values()) running.abort('shutdown', now)
+  }
+
+  /** Forget everything. */
+  close(): void {
+    this.#slots.stop()
+    for (const live of this.#live.values()) live.close()
+    this.#timers.close()
+  }
+
+  /** A clock of a batch or of one of its jobs ran out. */
+  due(live: LiveBatch, timer: TimerKind, index: number): void {
+    if (!this.#abandoned) this.apply(live, { type: 'due', timer, index })
+  }
+
+  #perform(live: LiveBatch, effect: Effect): void {
+    switch (effect.type) {
+      case 'abort':
+        return live.attempts.get(effect.index)?.abort(effect.cause, this.clock.now())
+      case 'arm':
+        return this.#arm(live, effect.timer, effect.index, effect.at)
+      case 'disarm':
+        return live.disarm(effect.timer, effect.index)
+      case 'enqueue':
+        return this.fair.enqueue(live.queue, effect.from, effect.to, live.orderOf(effect.from))
+      case 'release':
+        return this.fair.release(live.queue, effect.index)
+      default:
+        return undefined
+    }
+  }
+
+  /** What is done after a commit can come too late for a clock. */
+  #arm(live: LiveBatch, timer: TimerKind, index: number, at: number): void {
+    const over = index < 0 ? live.core.outcome !== null : isTerminal(live.core.states[index])
+    if (!over) live.arm(timer, index, at)
+  }
+
+  /** One job in its slot. p-queue gives the slot on when the returned promise settles. */
+  async #run({ batch, index }: Grant): Promise<void> {
+    const live = this.#byQueue.get(batch)
+    if (live === undefined) return
+    const { tenant } = live
+    const onStuck = () => {
+      tenant.stuck++
+      this.#events.stuck({ tenantId: tenant.id, batchId: live.id, index })
+    }
+    const running = new RunningAttempt({ startedAt: this.clock.now(), timers: this.#timers, onStuck })
+    live.attempts.set(index, running)
+    this.#running++
+    this.apply(live, { type: 'granted', index })
+    const end = await attempt(this.#services, live, index, running)
+    this.#ended(live, index, running, end)
+  }
+
+  get #services() {
+    return { clock: this.clock, timers: this.#timers, kinds: this.#kinds, committed: () => this.journal.committed() }
+  }
+
+  #ended(live: LiveBatch, index: number, running: RunningAttempt, end: AttemptEnd): void {
+    running.ended()
+    if (running.stuck) live.tenant.stuck--
+    this.#running--
+    if (!this.#abandoned) {
+      const input: Input = end.type === 'threw' ? { type: 'threw', index, error: end.facts } : { type: end.type, index }
+      this.apply(live, input, { index, end })
+    }
+    live.attempts.delete(index)
+    if (this.#running === 0) for (const idle of this.#idle.splice(0)) idle()
+  }
+
+  #published(live: LiveBatch, seq: number): void {
+    live.publish(seq)
+    this.#retire(live)
+  }
+
+  /** A batch leaves memory when its last event can be read from the store. */
+  #retire(live: LiveBatch): void {
+    if (live.core.phase !== 'drained' || live.publishedSeq < live.core.seq) return
+    live.close()
+    this.#live.delete(live.id)
+    this.#byQueue.delete(live.queue)
+    this.#hosts.release(live.queue)
+  }
+}
+
+/** What a log entry of a job says of its record. */
+function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined): JobRecord {
+  const { index, count } = entry
+  const { core } = live
+  const state = core.states[index]
+  const record: JobRecord = {
+    no: live.no,
+    index,
+    count,
+    ...NEVER_STARTED,
+    state: stateOf(entry, state),
+    cancelRequests: 0,
+  }
+  record.cause = entry.cause ?? null
+  record.reason = entry.reason ?? null
+  if (isTerminal(record.state)) record.finishedAt = entry.at
+  if (count > 1) return record
+  record.attempts = core.attempts.get(index)
+  record.startedAt = live.attempts.get(index)?.startedAt ?? null
+  record.cancelRequests = core.cancelRequests.get(index) ?? 0
+  if (isTerminal(record.state) && end !== undefined && end.type !== 'unwound') {
+    record.result = end.result
+    if (end.type === 'threw') record.error = end.error
+  }
+  return record
+}
+
+/** The state after the entry, which need not be the newest. */
+function stateOf(entry: LogEntry, newest: number): number {
+  if (entry.type === 'job.started') return Job.running
+  return entry.type === 'job.cancelling' ? Job.cancelling : newest
+}

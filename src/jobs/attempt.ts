@@ -1,0 +1,57 @@
+import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason } from './kind.ts'
+
+/** How an attempt came to its end. `result` and `error` are JSON texts. */
+export type AttemptEnd =
+  | { type: 'returned'; result: string | null }
+  /** `error` has its facts, `result` what a {@link JobError} keeps beside it. */
+  | { type: 'threw'; facts: { type: string; code: string; message: string }; error: string; result: string | null }
+  /** It was told to stop, and did. */
+  | { type: 'unwound' }
+
+/**
+ * Run one attempt to its end; never rejects. The promise settles when the kind's own does, so not before the work has
+ * really stopped: nothing here races the work against its signal.
+ */
+export async function runAttempt(kind: JobKind, spec: CommonSpec, context: AttemptContext): Promise<AttemptEnd> {
+  if (context.signal.aborted) return { type: 'unwound' }
+  try {
+    return { type: 'returned', result: toJson(await kind.run(spec, context)) }
+  } catch (thrown) {
+    return hasUnwound(thrown, context.signal) ? { type: 'unwound' } : failure(thrown)
+  }
+}
+
+/** True for what a kind throws because it was told to stop: the signal's reason, or an AbortError of a library. */
+function hasUnwound(thrown: unknown, signal: AbortSignal): boolean {
+  if (!signal.aborted) return false
+  return (
+    thrown === signal.reason ||
+    (thrown instanceof Error && (thrown.name === 'AbortError' || thrown instanceof StopReason))
+  )
+}
+
+/** The end of an attempt that threw `thrown`, whatever that is. */
+export function failure(thrown: unknown): AttemptEnd {
+  if (thrown instanceof JobError) {
+    const { type, code, message } = thrown
+    const error = JSON.stringify({ type, code, message, ...thrown.facts })
+    return { type: 'threw', facts: { type, code, message }, error, result: toJson(thrown.result) }
+  }
+  const facts = { type: nameOf(thrown), code: 'kind_error', message: messageOf(thrown) }
+  return { type: 'threw', facts, error: JSON.stringify(facts), result: null }
+}
+
+/** @throws {TypeError} for a value that JSON cannot carry; it fails the job like any error of its kind. */
+function toJson(value: unknown): string | null {
+  return value === null || value === undefined ? null : (JSON.stringify(value) ?? null)
+}
+
+function nameOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return 'Error'
+  return thrown.name === 'Error' ? thrown.constructor.name : thrown.name
+}
+
+function messageOf(thrown: unknown): string {
+  const message = thrown instanceof Error ? thrown.message : String(thrown)
+  return message.slice(0, 1_000)
+}
