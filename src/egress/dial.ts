@@ -75,6 +75,7 @@ export class Dial {
     const target = { host: hostOfUrl(url), port: portOf(url) }
     try {
       const addresses = await resolve(target.host)
+      if (addresses.length === 0) throw new EgressError('dns_failed')
       if (!this.#over) this.#connect(target, judge(target, addresses))
     } catch (error) {
       this.cancel(error instanceof EgressError ? error : new EgressError('dns_failed', error))

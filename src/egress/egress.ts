@@ -112,7 +112,10 @@ export class Egress implements Lender {
 
   #context(): SecureContext {
     const { ca } = this.#options
-    this.#secureContext ??= createSecureContext({ minVersion: 'TLSv1.2', ...(ca && { ca: [...rootCertificates, ...ca] }) })
+    this.#secureContext ??= createSecureContext({
+      minVersion: 'TLSv1.2',
+      ...(ca && { ca: [...rootCertificates, ...ca] }),
+    })
     return this.#secureContext
   }
 }

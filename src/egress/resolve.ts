@@ -6,7 +6,7 @@ import { isIP } from 'node:net'
 export type Resolve = (host: string) => Promise<LookupAddress[]>
 
 /**
- * Which of a host's addresses may be connected to: the place of the egress guard. Throws when none may be.
+ * Which of a host's addresses may be connected to: the place of the egress guard. Throws an `EgressError` when none may be.
  * It is asked once, between the name and the connection, and the connection goes to exactly what it answers.
  */
 export type Judge = (target: { host: string; port: number }, addresses: LookupAddress[]) => LookupAddress[]

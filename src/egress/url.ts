@@ -21,7 +21,8 @@ export function checkUrl(text: string, base?: URL): URL | string {
 
 function checkParsed(url: URL): URL | string {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return 'Only http and https are fetched.'
-  if (url.username !== '' || url.password !== '') return 'A URL carries no user name or password; use an Authorization header.'
+  if (url.username !== '' || url.password !== '')
+    return 'A URL carries no user name or password; use an Authorization header.'
   if (url.href.length > MAX_URL_LENGTH) return `A URL has at most ${MAX_URL_LENGTH} characters.`
   return url
 }

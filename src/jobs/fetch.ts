@@ -1,7 +1,7 @@
 import { checkUrl, hostAndPort } from '../egress/url.ts'
-import type { CommonSpec, JobKind } from './kind.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
+import type { CommonSpec, JobKind } from './kind.ts'
 
 /** A validated `fetch` job. */
 export type FetchSpec = CommonSpec & FetchFields

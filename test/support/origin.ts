@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 
@@ -49,7 +49,7 @@ export class Origin implements AsyncDisposable {
   readonly #counts = new Map<string, { hit: number; closed: number }>()
   readonly #released = new Set<string>()
   readonly #events = new EventEmitter().setMaxListeners(0)
-  readonly #live = new Set<Socket>()
+  readonly #live = new Map<Socket, SocketRecord>()
   readonly #server: Server
   readonly #scheme: string
 
@@ -114,6 +114,11 @@ export class Origin implements AsyncDisposable {
     if (!this.#released.has(path)) await once(this.#events, `released ${path}`)
   }
 
+  /** Requests that came over a connection so far. */
+  requestsOn(socket: Socket | null): number {
+    return (socket && this.#live.get(socket)?.requests) ?? 0
+  }
+
   /** Close the idle connections of this side, as a server with a short keep-alive timeout does. */
   dropIdle(): void {
     this.#server.closeIdleConnections()
@@ -124,14 +129,14 @@ export class Origin implements AsyncDisposable {
     if (!this.#server.listening) return
     const closed = once(this.#server, 'close')
     this.#server.close()
-    for (const socket of this.#live) socket.destroy()
+    for (const socket of this.#live.keys()) socket.destroy()
     await closed
   }
 
   #accept(socket: Socket): void {
     const record: SocketRecord = { openedAt: performance.now(), closedAt: null, requests: 0 }
     this.sockets.push(record)
-    this.#live.add(socket)
+    this.#live.set(socket, record)
     socket.on('error', () => undefined) // Clients are meant to break off.
     socket.once('close', () => {
       record.closedAt = performance.now()
@@ -141,6 +146,8 @@ export class Origin implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const record = this.#live.get(request.socket)
+    if (record) record.requests++
     const url = new URL(request.url ?? '/', this.url(''))
     const label = url.searchParams.get('k') ?? url.pathname.split('/')[1] ?? ''
     const leave = this.#enter([this.concurrency, this.concurrencyOf(label)])
@@ -148,7 +155,13 @@ export class Origin implements AsyncDisposable {
       leave()
       if (!response.writableFinished) this.#count(url.pathname, 'closed')
     })
-    const hit: Hit = { method: request.method ?? '', path: url.pathname, url, headers: request.headers, body: Buffer.alloc(0) }
+    const hit: Hit = {
+      method: request.method ?? '',
+      path: url.pathname,
+      url,
+      headers: request.headers,
+      body: Buffer.alloc(0),
+    }
     this.hits.push(hit)
     this.#count(url.pathname, 'hit')
     hit.body = await bodyOf(request)
@@ -189,12 +202,18 @@ function getOr<K, V>(map: Map<K, V>, key: K, make: () => V): V {
 
 const numberOf = (url: URL, name: string, otherwise: number) => Number(url.searchParams.get(name) ?? otherwise)
 
+function addHeaders(url: URL, response: ServerResponse): void {
+  for (const [name, value] of url.searchParams) if (name.startsWith('h.')) response.appendHeader(name.slice(2), value)
+}
+
 const notFound: Script = ({ response }) => void response.writeHead(404).end('no such script')
 
 /** Answers with an encoded `?body=` (default `hello`), or with what `?of=` zero bytes become. */
 function encoded(coding: string, encode: (plain: Buffer) => Buffer): Script {
   return ({ url, response }) => {
-    const plain = url.searchParams.has('of') ? Buffer.alloc(numberOf(url, 'of', 0)) : Buffer.from(url.searchParams.get('body') ?? 'hello')
+    const plain = url.searchParams.has('of')
+      ? Buffer.alloc(numberOf(url, 'of', 0))
+      : Buffer.from(url.searchParams.get('body') ?? 'hello')
     response.writeHead(200, { 'content-encoding': coding }).end(encode(plain))
   }
 }
@@ -235,9 +254,10 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   /** `?ms= &status= &body= &close=1 &h.<name>=<value>`. */
   '/ok': async ({ url, response }) => {
     if (url.searchParams.has('ms')) await sleep(numberOf(url, 'ms', 0))
-    for (const [name, value] of url.searchParams) if (name.startsWith('h.')) response.appendHeader(name.slice(2), value)
+    addHeaders(url, response)
     if (url.searchParams.has('close')) response.setHeader('connection', 'close')
-    response.writeHead(numberOf(url, 'status', 200)).end(url.searchParams.get('body') ?? 'ok')
+    response.statusCode = numberOf(url, 'status', 200)
+    response.end(url.searchParams.get('body') ?? 'ok')
   },
   '/fail': ({ response }) => void response.writeHead(500).end('failed'),
   /** Never answers. */
@@ -247,15 +267,19 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     await origin.released(hit.path)
     response.end('ok')
   },
-  /** Headers and half a body at once, the rest when released. */
-  '/half': async ({ hit, response, origin }) => {
-    response.writeHead(200, { 'content-length': 8 }).write('half')
+  /** Headers and half a body at once, the rest when released. `?status= &h.<name>=<value>` */
+  '/half': async ({ url, hit, response, origin }) => {
+    addHeaders(url, response)
+    response.writeHead(numberOf(url, 'status', 200), { 'content-length': 8 }).write('half')
     await origin.released(hit.path)
     response.end('half')
   },
   /** 1xx answers until released, then `ok`. `?everyMs=` */
   '/hints': async ({ url, hit, response, origin }) => {
-    const timer = setInterval(() => response.writeEarlyHints({ link: '</style.css>; rel=preload' }), numberOf(url, 'everyMs', 1))
+    const timer = setInterval(
+      () => response.writeEarlyHints({ link: '</style.css>; rel=preload' }),
+      numberOf(url, 'everyMs', 1),
+    )
     response.once('close', () => clearInterval(timer))
     await origin.released(hit.path)
     clearInterval(timer)
@@ -271,6 +295,11 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   },
   /** `?how=before|headers|body|chunked|short` */
   '/reset': (call) => RESETS[call.url.searchParams.get('how') ?? 'before']?.(call),
+  /** Resets a connection that was used before, as one does whose keep-alive time ran out; answers `ok` on a new one. */
+  '/stale': ({ response, origin }) => {
+    if (origin.requestsOn(response.socket) > 1) response.socket?.resetAndDestroy()
+    else response.end('ok')
+  },
   /** `?how=` one of the keys of `MALFORMED`. */
   '/malformed': (call) => MALFORMED[call.url.searchParams.get('how') ?? 'status']?.(call),
   /** `?to=` (required) `&status=302 &body=` */
@@ -291,7 +320,8 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   '/unknown-coding': encoded('rot13', (plain) => plain),
   /** Says gzip and is not, or stops in the middle: `?how=garbage|cut`. */
   '/bad-gzip': ({ url, response }) => {
-    const bytes = url.searchParams.get('how') === 'cut' ? gzipSync('hello').subarray(0, 12) : Buffer.from('not gzip at all')
+    const bytes =
+      url.searchParams.get('how') === 'cut' ? gzipSync('hello').subarray(0, 12) : Buffer.from('not gzip at all')
     response.writeHead(200, { 'content-encoding': 'gzip' }).end(bytes)
   },
   /** 100 MiB of zeroes, compressed twice. */

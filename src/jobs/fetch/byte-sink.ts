@@ -27,7 +27,9 @@ export class ByteSink {
 
   #append(chunk: Buffer, length: number): void {
     if (length > this.#bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(this.#limit, Math.max(FIRST_CAPACITY, length, this.#bytes.length * 2)))
+      const larger = Buffer.allocUnsafeSlow(
+        Math.min(this.#limit, Math.max(FIRST_CAPACITY, length, this.#bytes.length * 2)),
+      )
       this.#bytes.copy(larger, 0, 0, this.#length)
       this.#bytes = larger
     }

@@ -82,7 +82,8 @@ export class Decoder {
 
   /** Stop now. May be called twice. */
   destroy(): void {
-    for (const stream of [this.#first, this.#last]) stream?.removeAllListeners('data').removeAllListeners('end').destroy()
+    for (const stream of [this.#first, this.#last])
+      stream?.removeAllListeners('data').removeAllListeners('end').destroy()
   }
 
   #start(chunk: Buffer): Transform {

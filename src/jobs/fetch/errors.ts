@@ -24,7 +24,14 @@ export function fetchError(
   code: FetchFailure,
   { message, cause, facts }: { message?: string; cause?: unknown; facts?: Record<string, unknown> } = {},
 ): JobError {
-  return new JobError('FetchError', code, message ?? SENTENCES[code], facts, null, cause === undefined ? undefined : { cause })
+  return new JobError(
+    'FetchError',
+    code,
+    message ?? SENTENCES[code],
+    facts,
+    null,
+    cause === undefined ? undefined : { cause },
+  )
 }
 
 /**

@@ -11,7 +11,17 @@ const FORBIDDEN: ReadonlySet<string> = new Set([
   // undici would check the certificate against it.
   'host',
   // Framing and hop-by-hop (RFC 9110, 7.6.1): ours to set.
-  ...['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'te', 'trailer', 'upgrade', 'expect', 'http2-settings'],
+  ...[
+    'connection',
+    'keep-alive',
+    'transfer-encoding',
+    'content-length',
+    'te',
+    'trailer',
+    'upgrade',
+    'expect',
+    'http2-settings',
+  ],
   // Who the request comes from: a caller must not speak for a proxy.
   ...['via', 'forwarded', 'x-real-ip'],
   // What opens the metadata services of clouds.
@@ -35,7 +45,8 @@ export function headerProblems(headers: Record<string, unknown>): [name: string 
     if (seen.has(name.toLowerCase())) problems.push([name, 'This header is there already, in another case.'])
     seen.add(name.toLowerCase())
   }
-  if (names.length > MAX_REQUEST_HEADERS) problems.push([undefined, `A request has at most ${MAX_REQUEST_HEADERS} headers.`])
+  if (names.length > MAX_REQUEST_HEADERS)
+    problems.push([undefined, `A request has at most ${MAX_REQUEST_HEADERS} headers.`])
   if (bytesOf(headers) > MAX_REQUEST_HEADER_BYTES) {
     problems.push([undefined, `Headers have at most ${MAX_REQUEST_HEADER_BYTES} bytes in all.`])
   }

@@ -16,7 +16,12 @@ const KEPT_ACROSS_ORIGINS: ReadonlySet<string> = new Set([
   'if-modified-since',
 ])
 /** What describes a body goes with it (WHATWG Fetch, "request-body-header name"). */
-const BODY_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-encoding', 'content-language', 'content-location'])
+const BODY_HEADERS: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-encoding',
+  'content-language',
+  'content-location',
+])
 
 /** Where a response redirects to, as it says it; undefined when it does not redirect. */
 export function locationOf(status: number, headers: ResponseHeaders): string | undefined {

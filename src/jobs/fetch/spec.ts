@@ -39,7 +39,8 @@ const Headers = z
   }, ALWAYS)
   .optional()
   .meta({
-    description: 'Request headers, at most 64 and 16 KiB. What frames the message or speaks for a proxy or a cloud is refused: `host`, `content-length`, `x-forwarded-*`, …',
+    description:
+      'Request headers, at most 64 and 16 KiB. What frames the message or speaks for a proxy or a cloud is refused: `host`, `content-length`, `x-forwarded-*`, …',
     examples: [{ accept: 'application/json' }],
   })
 
@@ -58,7 +59,8 @@ const OkStatus = z
   }, ALWAYS)
   .default(['2xx', '3xx'])
   .meta({
-    description: 'Statuses that are a success: classes or numbers. Any other ends the job `failed` with `http_status`; its response is kept.',
+    description:
+      'Statuses that are a success: classes or numbers. Any other ends the job `failed` with `http_status`; its response is kept.',
     examples: [['2xx', 404]],
     minItems: 1,
     maxItems: MAX_OK_STATUS,
@@ -79,14 +81,18 @@ export function fetchSpec(limits: FetchLimits) {
   return z
     .strictObject({
       url: Url,
-      method: z.enum(METHODS).default('GET').meta({ description: 'Request method.', examples: ['GET'] }),
+      method: z
+        .enum(METHODS)
+        .default('GET')
+        .meta({ description: 'Request method.', examples: ['GET'] }),
       headers: Headers,
       body: z
         .string()
         .max(maxRequestBytes)
         .optional()
         .meta({
-          description: 'Request body: text, sent as text/plain;charset=utf-8 unless the headers say otherwise. GET and HEAD have none.',
+          description:
+            'Request body: text, sent as text/plain;charset=utf-8 unless the headers say otherwise. GET and HEAD have none.',
           examples: ['hello'],
         }),
       json: Json,
@@ -108,7 +114,8 @@ export function fetchSpec(limits: FetchLimits) {
         .max(maxResponseBytes)
         .default(maxResponseBytes)
         .meta({
-          description: 'Bytes of the decoded response body; a larger one ends the job `failed` with `response_too_large`.',
+          description:
+            'Bytes of the decoded response body; a larger one ends the job `failed` with `response_too_large`.',
           examples: [1_048_576],
         }),
       response: z
@@ -135,7 +142,8 @@ function bodyProblems(spec: unknown, { maxRequestBytes }: FetchLimits, context: 
   given.forEach((field, nth) => {
     if (spec.method === 'GET' || spec.method === 'HEAD') refuse(field, `A ${spec.method} request has no body.`)
     else if (nth > 0) refuse(field, 'Only one of body, json and bodyBase64 may be given.')
-    if (bytesOf(field, spec[field]) > maxRequestBytes) refuse(field, `A request body has at most ${maxRequestBytes} bytes.`)
+    if (bytesOf(field, spec[field]) > maxRequestBytes)
+      refuse(field, `A request body has at most ${maxRequestBytes} bytes.`)
   })
 
   function refuse(field: string, message: string): void {
