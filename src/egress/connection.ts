@@ -101,7 +101,7 @@ export class Connection {
   }
 }
 
-function noop(): void {}
+const noop = () => undefined
 
 function clientOn({ socket, origin, idleMs, maxHeaderBytes }: ConnectionOptions): Client {
   let unused: Socket | null = socket

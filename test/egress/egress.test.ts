@@ -19,7 +19,9 @@ function get(connection: Connection, path = '/ok'): Promise<number> {
       { method: 'GET', path },
       {
         onRequestStart: () => undefined,
-        onResponseStart: (_controller, code) => void (status = code),
+        onResponseStart(_controller, code) {
+          status = code
+        },
         onResponseData: () => undefined,
         onResponseEnd() {
           connection.release()
@@ -172,6 +174,21 @@ describe('Egress', () => {
 
     expect(egress.stats.open).toBe(0)
     await connection.destroy()
+  })
+
+  it('takes a connection back once, and never after it was destroyed', async () => {
+    await using origin = await startOrigin()
+    const egress = egressWith()
+    const url = new URL(origin.url())
+    const [kept, destroyed] = await Promise.all([egress.lease('a', url, never), egress.lease('a', url, never)])
+    await Promise.all([get(kept), get(destroyed)])
+
+    kept.release()
+    const again = await egress.lease('a', url, never)
+    void again.destroy()
+    again.release()
+
+    expect(egress.stats.idle).toBe(1)
   })
 
   it('fails what was dispatched on a connection that is destroyed', async () => {

@@ -42,7 +42,7 @@ export function attempt(own: Partial<AttemptContext> = {}): AttemptContext {
   return {
     signal: new AbortController().signal,
     clock,
-    startedAt: clock.now(),
+    startedAt: own.startedAt ?? clock.now(),
     queuedMs: 0,
     tenantId: 'tenant',
     batchId: 'batch',

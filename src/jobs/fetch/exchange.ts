@@ -1,8 +1,8 @@
 import type { Dispatcher } from 'undici'
 import type { Clock, TimerHandle } from '../../clock.ts'
 import type { Connection } from '../../egress/connection.ts'
-import { ByteSink } from './byte-sink.ts'
-import { codingsOf, Decoder, type DecoderOwner } from './decoder.ts'
+import type { JobError } from '../kind.ts'
+import { type BodyOwner, BodyReader } from './body-reader.ts'
 import { asFetchError, fetchError } from './errors.ts'
 import type { FetchLimits } from './limits.ts'
 import { locationOf } from './redirect.ts'
@@ -43,49 +43,40 @@ export interface ExchangeOptions {
 /** The reused connection was closed before anything was answered: the same request may be sent on a new one. */
 export class StaleConnectionError extends Error {}
 
+type Controller = Dispatcher.DispatchController
 type Reply = Dispatcher.ResponseData['headers']
 
 /**
  * One request and its response on one connection; undici's bare handler, with no stream between.
  *
- * waiting → (headers) → reading → (end) → decoding → settled. A body that is not wanted is dropped: what came along with the headers is read over,
- * and for more the connection is not kept. Every failure, and the signal's abort in any state, destroys the connection,
+ * waiting → (headers) → reading → (last byte) → decoding → settled. A body that is not wanted is dropped: what came along with the
+ * headers is read over, and for more the connection is not kept. Every failure, and the signal's abort in any state, destroys the connection,
  * and `done` rejects when its socket has closed.
  */
-export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
+export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
   readonly done: Promise<HopResponse>
   readonly #options: ExchangeOptions
   readonly #settle: PromiseWithResolvers<HopResponse> = Promise.withResolvers()
-  readonly #sink: ByteSink
   readonly #headersTimer: TimerHandle
-  #controller: Dispatcher.DispatchController | undefined
-  #decoder: Decoder | undefined
+  #controller: Controller | undefined
   #status = 0
   #headers: ResponseHeaders = {}
   #firstByteAt = 0
+  /** Absent before the headers, and when the body is dropped. */
+  #reader: BodyReader | undefined
   #answered = false
-  #dropping = false
   /** The response is complete and the connection given back. */
   #received = false
   #over = false
 
   constructor(options: ExchangeOptions) {
-    const { signal, clock, limits, maxBytes } = options
+    const { signal, clock, limits } = options
     this.#options = options
     this.done = this.#settle.promise
-    this.#sink = new ByteSink({ limit: maxBytes })
     this.#headersTimer = clock.after(limits.headersTimeoutMs, () => this.#headersLate())
     signal.addEventListener('abort', this)
     if (signal.aborted) this.handleEvent()
     else this.#send()
-  }
-
-  #send(): void {
-    const { connection, request } = this.#options
-    const { url, method, body } = request
-    const headers: string[] = []
-    for (const [name, value] of request.headers) headers.push(name, value)
-    connection.dispatch({ path: url.pathname + url.search, method, headers, body }, this)
   }
 
   /** The signal's abort. */
@@ -94,7 +85,7 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
   }
 
   /** From undici, just before the first byte is written. */
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: Controller): void {
     this.#controller = controller
   }
 
@@ -104,7 +95,7 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
   }
 
   /** From undici; also for 1xx, which says nothing about the response. */
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Reply): void {
+  onResponseStart(controller: Controller, status: number, headers: Reply): void {
     if (this.#over || status < 200) return
     this.#headersTimer.cancel()
     this.#firstByteAt = this.#options.clock.now()
@@ -116,14 +107,12 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
   }
 
   /** From undici. */
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(controller: Controller, chunk: Buffer): void {
     if (this.#over) return
-    const { budget } = this.#options
+    const { budget, wantsBody } = this.#options
     budget.left -= chunk.length
-    if (budget.left < 0) this.#fail(fetchError('response_too_large'))
-    else if (this.#dropping) return
-    else if (!this.#decoder) this.decoded(chunk)
-    else if (!this.#decoder.write(chunk)) controller.pause()
+    if (budget.left < 0 && wantsBody) this.#fail(fetchError('response_too_large'))
+    else if (this.#reader?.write(chunk) === false) controller.pause()
   }
 
   /** From undici: the last byte has come. It still works on the connection, but before anyone can lease it. */
@@ -131,36 +120,37 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
     if (this.#over) return
     this.#received = true
     this.#options.connection.release()
-    if (this.#decoder) this.#decoder.end()
-    else this.#succeed()
+    if (this.#reader) this.#reader.end()
+    else this.#succeed(null)
   }
 
   /** From undici, also because of our own `destroy`. */
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    if (this.#over) return
+  onResponseError(_controller: Controller | null, error: Error): void {
     this.#fail(this.#maySendAgain() ? new StaleConnectionError() : asFetchError(error, this.#status > 0))
   }
 
-  /** A chunk of the body, undone. */
-  decoded(chunk: Buffer): void {
-    if (!this.#over && !this.#sink.push(chunk)) this.#fail(fetchError('response_too_large'))
+  bodyRead(bytes: Buffer): void {
+    this.#succeed(bytes)
   }
 
-  decodedAll(): void {
-    if (!this.#over) this.#succeed()
+  bodyFailed(error: JobError): void {
+    this.#fail(error)
   }
 
-  decodeFailed(cause: Error): void {
-    if (!this.#over) this.#fail(fetchError('decode_failed', { cause }))
-  }
-
-  decoderDrained(): void {
+  bodyDrained(): void {
     this.#controller?.resume()
   }
 
+  #send(): void {
+    const { connection, request } = this.#options
+    const { url, method, body } = request
+    const headers: string[] = []
+    for (const [name, value] of request.headers) headers.push(name, value)
+    connection.dispatch({ path: url.pathname + url.search, method, headers, body }, this)
+  }
+
   #headersLate(): void {
-    const message = 'The server sent no response headers in time.'
-    if (!this.#over) this.#fail(fetchError('connection_lost', { message }))
+    this.#fail(fetchError('connection_lost', { message: 'The server sent no response headers in time.' }))
   }
 
   #isDropped(): boolean {
@@ -170,7 +160,6 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
 
   /** Once the parser is done with what it has read: if the response is not complete by then, close instead of waiting. */
   #drop(): void {
-    this.#dropping = true
     queueMicrotask(() => {
       if (this.#over) return
       this.#finish()
@@ -181,19 +170,18 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
   #expectBody(): void {
     const encoding = headerOf(this.#headers, 'content-encoding')
     try {
-      const codings = encoding === undefined ? null : codingsOf(encoding)
-      if (codings?.length) this.#decoder = new Decoder({ codings, owner: this })
-    } catch (cause) {
-      return this.#fail(fetchError('decode_failed', { cause }))
+      this.#reader = new BodyReader({ encoding, maxBytes: this.#options.maxBytes, owner: this })
+    } catch (error) {
+      return this.#fail(error)
     }
-    if (this.#announcesTooMuch()) this.#fail(fetchError('response_too_large'))
+    if (this.#announcesTooMuch(this.#reader)) this.#fail(fetchError('response_too_large'))
   }
 
-  #announcesTooMuch(): boolean {
+  #announcesTooMuch({ decodes }: BodyReader): boolean {
     const { request, budget, maxBytes } = this.#options
     if (request.method === 'HEAD' || this.#status === 304) return false
     const length = Number(headerOf(this.#headers, 'content-length') ?? 0)
-    return length > budget.left || (!this.#decoder && length > maxBytes)
+    return length > budget.left || (!decodes && length > maxBytes)
   }
 
   /** Nothing was answered on a connection that was idle before, and sending twice does no harm (RFC 9110, 9.2.2 and 9.3.1). */
@@ -203,9 +191,10 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
     return connection.reused && !this.#answered && harmless
   }
 
-  #succeed(): void {
+  #succeed(body: Buffer | null): void {
+    if (this.#over) return
     this.#finish()
-    this.#resolve(this.#dropping ? null : this.#sink.bytes())
+    this.#resolve(body)
   }
 
   #resolve(body: Buffer | null): void {
@@ -223,11 +212,11 @@ export class Exchange implements Dispatcher.DispatchHandler, DecoderOwner {
     this.#over = true
     this.#headersTimer.cancel()
     this.#options.signal.removeEventListener('abort', this)
-    this.#decoder?.destroy()
+    this.#reader?.destroy()
   }
 }
 
 /** undici gives names and values in turn, as they came. */
-function linesOf(rawHeaders: Dispatcher.DispatchController['rawHeaders']): number {
+function linesOf(rawHeaders: Controller['rawHeaders']): number {
   return Array.isArray(rawHeaders) ? rawHeaders.length / 2 : 0
 }

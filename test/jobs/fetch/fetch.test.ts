@@ -16,7 +16,7 @@ describe('fetch', () => {
   it('results in exactly what was answered', async () => {
     await using bench = await startBench()
 
-    const result = await bench.get('/ok?body=hi&h.x-a=1&h.x-a=2&h.set-cookie=c', {}, { queuedMs: 3.14159 })
+    const result = await bench.get('/ok?body=hi&h.x-a=1&h.x-a=2&h.set-cookie=c', {}, { queuedMs: 2.34567 })
 
     expect(result).toEqual({
       status: 200,
@@ -28,7 +28,7 @@ describe('fetch', () => {
       bytes: 2,
       truncated: false,
       timing: {
-        queuedMs: 3.142,
+        queuedMs: 2.346,
         connectMs: expect.any(Number),
         firstByteMs: expect.any(Number),
         totalMs: expect.any(Number),
@@ -270,6 +270,13 @@ describe('fetch', () => {
       expect((await bench.get(`/redirect?to=${first}&body=${'y'.repeat(40)}`)).bytes).toBe(60)
       expect(await bench.failure(`/redirect?to=${first}&body=${'y'.repeat(41)}`)).toEqual(failed('response_too_large'))
       expect(await bench.failure('/big?bytes=101&chunked=1')).toEqual(failed('response_too_large'))
+    })
+
+    it.each(['head', 'none'])('are no matter with response %s', async (response) => {
+      await using bench = await startBench({ limits: { maxWireBytes: 10 } })
+
+      expect((await bench.get('/big?bytes=50', { response })).status).toBe(200)
+      expect((await bench.get('/big?bytes=50&chunked=1', { response })).status).toBe(200)
     })
 
     it.each(['/headers?lines=200', '/headers?bytes=17000'])('fails with bad_response for %s', async (path) => {
