@@ -242,12 +242,9 @@ export class LocalEngine implements Engine {
 
   async #idleWithin(graceMs: number): Promise<void> {
     if (graceMs <= 0) return
-    let over: () => void = () => {}
-    const grace = new Promise<void>((resolve) => {
-      over = resolve
-    })
-    const timer = this.#clock.after(graceMs, over)
-    await Promise.race([this.#runtime.whenIdle(), grace])
+    const grace = Promise.withResolvers<void>()
+    const timer = this.#clock.after(graceMs, grace.resolve)
+    await Promise.race([this.#runtime.whenIdle(), grace.promise])
     timer.cancel()
   }
 

@@ -40,8 +40,8 @@ export class StoreThread {
       opened = true
       return thread
     } catch (error) {
-      thread.#closing = worker.terminate().then(() => {})
-      await thread.#closing
+      thread.#closing = Promise.resolve()
+      await worker.terminate()
       throw error
     }
   }

@@ -1,0 +1,78 @@
+import { systemClock } from '../clock.ts'
+import { type Config, readConfig, SETTINGS } from '../config.ts'
+import { buildLogger } from '../log.ts'
+import { type Service, wire } from '../wiring.ts'
+import { type Command, type Io, packageJson } from './io.ts'
+import { parsed } from './options.ts'
+
+const HELP = `gatherd serve: run the service.
+
+Settings come from the environment:
+${SETTINGS.map(({ name, description, default: value }) => `  ${name.padEnd(28)} ${description} [${value ?? 'unset'}]`).join('\n')}
+`
+
+/** A second signal sooner than this is the same one: a terminal's Ctrl-C reaches npm's child twice. */
+const SAME_SIGNAL_MS = 500
+
+/** Run the service until SIGTERM or SIGINT: then drain, close and resolve with 0. */
+export const serve: Command = async (io) => {
+  if (parsed(io, HELP, {}) === null) return 0
+  const config = readConfig(io.env)
+  const logger = buildLogger({ level: config.logLevel })
+  const onFatal = (err: Error) => {
+    logger.fatal({ err }, 'the store is gone')
+    io.exit(70)
+  }
+  const service = await wire(config, { clock: systemClock, logger, version: packageJson.version, onFatal })
+  const url = await listen(service, config)
+  logger.info({ url, dataDir: config.dataDir, version: packageJson.version }, 'listening')
+  io.stdout.write(greeting(url, service.firstKey))
+  const signal = await firstSignal(io)
+  logger.info({ signal, graceMs: config.drainGraceMs }, 'draining')
+  await service.engine.drain(config.drainGraceMs)
+  await service.close()
+  logger.info({}, 'stopped')
+  return 0
+}
+
+async function listen(service: Service, { host, port }: Config): Promise<string> {
+  try {
+    return await service.app.listen({ host, port })
+  } catch (error) {
+    await service.close()
+    throw error
+  }
+}
+
+/** Resolves at the first signal; another one, if it is another, ends the process at once. */
+function firstSignal(io: Io): Promise<string> {
+  return new Promise((resolve) => {
+    let firstAt: number | null = null
+    io.onSignal((signal) => {
+      const now = systemClock.now()
+      if (firstAt === null) {
+        firstAt = now
+        resolve(signal)
+      } else if (now - firstAt > SAME_SIGNAL_MS) io.exit(130)
+    })
+  })
+}
+
+function greeting(url: string, firstKey: string | null): string {
+  const lines = [`gatherd ${packageJson.version} on ${url}, Swagger UI on ${url}/docs`]
+  if (firstKey === null) return `${lines[0]}\n`
+  const body = `{"policy":"gather","jobs":[{"kind":"sleep","durationMs":250,"result":"hello"}]}`
+  lines.push(
+    '',
+    `This is the first start. The key of tenant "default", shown this once:`,
+    '',
+    `  ${firstKey}`,
+    '',
+    'Try it:',
+    '',
+    `  curl -H 'Authorization: Bearer ${firstKey}' -H 'Content-Type: application/json' -H 'Prefer: wait=5' \\`,
+    `    -d '${body}' ${url}/v1/batches`,
+    '',
+  )
+  return `${lines.join('\n')}\n`
+}

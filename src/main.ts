@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+import type { Command, Io } from './cli/io.ts'
+import { serve } from './cli/serve.ts'
+import { ServiceError } from './errors.ts'
+
+const COMMANDS: Record<string, Command> = { serve }
+
+const HELP = `gatherd: asyncio's gather, as_completed and TaskGroup as an HTTP service.
+
+  gatherd serve            run the service
+  gatherd <command> --help
+
+`
+
+async function main(): Promise<number> {
+  const [name = '--help', ...args] = process.argv.slice(2)
+  const command = COMMANDS[name]
+  if (command !== undefined) return await command(io(args))
+  const asked = name === '--help' || name === '-h' || name === 'help'
+  const out = asked ? process.stdout : process.stderr
+  out.write(asked ? HELP : `gatherd: there is no command "${name}".\n\n${HELP}`)
+  return asked ? 0 : 2
+}
+
+function io(args: string[]): Io {
+  const { env, stdin, stdout, stderr } = process
+  return { args, env, stdin, stdout, stderr, onSignal, exit: (status) => process.exit(status) }
+}
+
+function onSignal(listener: (signal: 'SIGTERM' | 'SIGINT') => void): () => void {
+  process.on('SIGTERM', listener)
+  process.on('SIGINT', listener)
+  return () => {
+    process.off('SIGTERM', listener)
+    process.off('SIGINT', listener)
+  }
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  // A mistake of whoever started it needs words, not a stack.
+  if (!(error instanceof ServiceError)) throw error
+  process.stderr.write(`gatherd: ${error.message}\n`)
+  process.exitCode = 2
+}

@@ -1,0 +1,91 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { buildApp } from './app.ts'
+import { KeyRing } from './auth/keyring.ts'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import { Egress } from './egress/egress.ts'
+import type { Engine } from './engine/engine.ts'
+import { LocalEngine } from './engine/local/engine.ts'
+import { builtInKinds } from './jobs/index.ts'
+import type { JobKind } from './jobs/kind.ts'
+import { IN_MEMORY } from './store/sqlite/open.ts'
+import { SqliteStore } from './store/sqlite/store.ts'
+
+/** What the parts need from outside. */
+export interface Surroundings {
+  clock: Clock
+  logger: FastifyBaseLogger
+  version: string
+  /** The service cannot go on: the store's thread died. */
+  onFatal: (error: Error) => void
+}
+
+/** The engine with all it runs on, and how to give it back. */
+export interface EngineParts {
+  engine: Engine
+  store: SqliteStore
+  kinds: JobKind[]
+  /** Close in reverse order of building. May be called twice. */
+  close(): Promise<void>
+}
+
+/** The whole service, not listening yet. */
+export interface Service extends EngineParts {
+  app: FastifyInstance
+  keys: KeyRing
+  /** The key of a first start, to be shown once; null at every other. */
+  firstKey: string | null
+}
+
+/** Build the engine and what is under it. @throws {StoreUnusableError} */
+export async function wireEngine(config: Config, { clock, logger, onFatal }: Surroundings): Promise<EngineParts> {
+  const store = await SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
+  const egress = new Egress({ clock })
+  const kinds = builtInKinds({ egress })
+  const engine = new LocalEngine({
+    store,
+    clock,
+    kinds: new Map(kinds.map((kind) => [kind.name, kind])),
+    maxConcurrency: config.maxConcurrency,
+    hostConcurrency: config.hostConcurrency,
+    tenantDefaults: {
+      maxConcurrency: config.tenantConcurrency,
+      maxQueuedJobs: config.maxQueuedJobs,
+      maxBatchJobs: config.maxBatchJobs,
+      weight: 1,
+    },
+    durable: config.dataDir !== IN_MEMORY,
+    events: {
+      stuck: (facts) => logger.warn(facts, 'job ignores its abort'),
+      commitFailed: (err) => logger.error({ err }, 'commit failed, will be tried again'),
+    },
+  })
+  for (const { id, settings } of await store.tenants()) engine.applyTenant(id, settings)
+  const close = async () => {
+    await engine.shutdown()
+    await egress.close()
+    await store.close()
+  }
+  return { engine, store, kinds, close }
+}
+
+/** Build everything, in order. @throws {StoreUnusableError} */
+export async function wire(config: Config, around: Surroundings): Promise<Service> {
+  const parts = await wireEngine(config, around)
+  try {
+    const { engine, store, kinds } = parts
+    const { clock, logger, version } = around
+    const keys = new KeyRing({ store, clock, adminKey: config.adminKey, auth: config.auth })
+    const firstKey = await keys.load()
+    const app = buildApp({ engine, keys, directory: store, config, kinds, clock, logger, version })
+    const close = async () => {
+      await engine.drain(0)
+      await app.close()
+      await parts.close()
+    }
+    return { ...parts, app, keys, firstKey, close }
+  } catch (error) {
+    await parts.close()
+    throw error
+  }
+}
