@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
-import { json, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
+import { empty, json, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
 import { sendJson } from '../src/http/splice.ts'
 import { adminTenant, findTenant, keyView, settingsOf } from '../src/http/tenants.ts'
 import { AdminTenantList, AdminTenantView, KeyList, NewKeyView } from '../src/schema/admin.ts'
@@ -147,7 +147,7 @@ function revokeKey(app: App, { keys }: RouteParts): void {
       summary: 'Revoke a key',
       description: 'At once and for good. May be said again.',
       params: KeyParams,
-      response: { 204: { description: 'Revoked.', content: {} }, ...problems(...KEYED, 'not_found') },
+      response: { 204: empty('Revoked.'), ...problems(...KEYED, 'not_found') },
     },
     async handler(request, reply) {
       await keys.revoke(request.params.tenantId, request.params.keyId)

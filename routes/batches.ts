@@ -6,11 +6,11 @@ import { etagOf, noneMatchHits } from '../src/http/etag.ts'
 import { sendEvents } from '../src/http/events.ts'
 import { observing } from '../src/http/observe.ts'
 import { preferredWait } from '../src/http/prefer.ts'
-import { json, jsonOrStream, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
+import { empty, json, jsonOrStream, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
 import { sendJson, sendSpliced } from '../src/http/splice.ts'
 import { traceparentOf } from '../src/http/traceparent.ts'
 import { documentationOnly } from '../src/http/validator.ts'
-import { BatchListQuery, BatchParams, BatchQuery, NoQuery } from '../src/schema/requests.ts'
+import { BatchListQuery, BatchParams, BatchQuery, NoQuery, readHeaders, submitHeaders } from '../src/schema/requests.ts'
 import { parseSubmission } from '../src/schema/submission.ts'
 import { BatchPage, BatchView as BatchSchema, BatchWithJobs, Event } from '../src/schema/views.ts'
 import type { RouteParts } from './parts.ts'
@@ -34,11 +34,14 @@ function submit(app: App, parts: RouteParts): void {
     schema: {
       operationId: 'createBatch',
       summary: 'Submit a batch of jobs',
-      description: `All of its jobs are accepted or none; they are on disk when the answer comes. \`Prefer: wait=N\` (seconds, at most
-${config.maxWaitMs / 1_000}) holds the answer until the batch has settled: 200 with its jobs then, else 202. With \`Accept: text/event-stream\` or
-\`application/x-ndjson\` the answer is the stream of the batch's events from the start. Hanging up cancels nothing.`,
+      description: [
+        `All of its jobs are accepted or none; they are on disk when the answer comes. \`Prefer: wait=N\` (seconds, at most`,
+        `${config.maxWaitMs / 1_000}) holds the answer until the batch has settled: 200 with its jobs then, else 202. With \`Accept: text/event-stream\` or`,
+        `\`application/x-ndjson\` the answer is the stream of the batch's events from the start. Hanging up cancels nothing.`,
+      ].join(' '),
       tags: ['batches'],
       security: [{ key: [] }],
+      headers: submitHeaders(config.maxWaitMs),
       querystring: NoQuery,
       body: bodies.batch,
       response: {
@@ -59,7 +62,7 @@ ${config.maxWaitMs / 1_000}) holds the answer until the batch has settled: 200 w
       const accepted = await engine.submit(tenantId, traceparent ? { ...batch, traceparent } : batch)
       reply.header('location', accepted.links.self)
       if (request.answerType !== 'application/json') return sendEvents(request, reply, parts, accepted.id, { after: 0 })
-      const wait = preferredWait(request.headers.prefer as string | undefined, config.maxWaitMs)
+      const wait = preferredWait(request.headers.prefer, config.maxWaitMs)
       if (wait === null) return sendJson(reply.code(202), JSON.stringify(accepted))
       reply.header('preference-applied', wait.applied)
       const view = await engine.untilSettled(tenantId, accepted.id, wait.waitMs, observing(reply, closing))
@@ -103,22 +106,25 @@ function read(app: App, { engine, config, closing }: RouteParts): void {
     schema: {
       operationId: 'readBatch',
       summary: 'Read a batch',
-      description: `\`Prefer: wait=N\` (seconds, at most ${config.maxWaitMs / 1_000}) holds the answer until the batch has settled. \`ETag\` with
-\`If-None-Match\` saves reading what has not changed. \`include=jobs\` adds all its jobs in input order.`,
+      description: [
+        `\`Prefer: wait=N\` (seconds, at most ${config.maxWaitMs / 1_000}) holds the answer until the batch has settled. \`ETag\` with`,
+        `\`If-None-Match\` saves reading what has not changed. \`include=jobs\` adds all its jobs in input order.`,
+      ].join(' '),
       tags: ['batches'],
       security: [{ key: [] }],
+      headers: readHeaders(config.maxWaitMs),
       params: BatchParams,
       querystring: BatchQuery,
       response: {
         200: json(BatchWithJobs, 'The batch.'),
-        304: { description: 'Not changed since the `ETag` in `If-None-Match`.', content: {} },
+        304: empty('Not changed since the `ETag` in `If-None-Match`.'),
         ...problems(...KEYED, 'not_found'),
       },
     },
     async handler(request, reply) {
       const { tenantId } = request
       const { batchId } = request.params
-      const wait = preferredWait(request.headers.prefer as string | undefined, config.maxWaitMs)
+      const wait = preferredWait(request.headers.prefer, config.maxWaitMs)
       if (wait) reply.header('preference-applied', wait.applied)
       const view = wait
         ? await engine.untilSettled(tenantId, batchId, wait.waitMs, observing(reply, closing))

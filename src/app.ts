@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { fastifySwagger } from '@fastify/swagger'
 import { fastifySwaggerUi } from '@fastify/swagger-ui'
-import { type FastifyBaseLogger, type FastifyInstance, fastify } from 'fastify'
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
 import { routes } from '../routes/index.ts'
 import type { KeyRing } from './auth/keyring.ts'
-import type { Clock, TimerHandle } from './clock.ts'
+import { type Clock, systemClock, type TimerHandle } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
 import { takeJsonOnly } from './http/body.ts'
@@ -14,6 +14,7 @@ import { componentsOf, openApiOptions } from './http/openapi.ts'
 import { RouteTable } from './http/route-table.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
+import { buildLogger } from './log.ts'
 import { buildJobSchema } from './schema/jobs.ts'
 import { submissionSchemas } from './schema/submission.ts'
 import type { DirectoryStore } from './store/store.ts'
@@ -44,7 +45,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
   const newId = () => randomUUID()
   const app = fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: newId,
     bodyLimit: config.bodyLimitBytes,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -60,8 +61,21 @@ export function buildApp(parts: AppParts): FastifyInstance {
   })
   prepare(app, newId)
   logAnswers(app, parts.clock)
-  void app.register(api, { ...parts, closing: closingSignal(app, parts.clock) })
+  serve(app, parts, closingSignal(app, parts.clock))
   return app
+}
+
+/** The service's OpenAPI document as YAML, for its kinds and limits; nothing listens. */
+export async function openApiYaml(parts: Pick<AppParts, 'config' | 'kinds' | 'version'>): Promise<string> {
+  // A document is made of schemas alone: no route is called, so none of these is.
+  const none = {} as Pick<AppParts, 'engine' | 'keys' | 'directory'>
+  const app = buildApp({ ...none, ...parts, clock: systemClock, logger: buildLogger({ level: 'silent' }) })
+  try {
+    await app.ready()
+    return app.swagger({ yaml: true })
+  } finally {
+    await app.close()
+  }
 }
 
 function prepare(app: FastifyInstance, newId: () => string): void {
@@ -76,17 +90,18 @@ function prepare(app: FastifyInstance, newId: () => string): void {
   answerForNode(app, newId)
 }
 
-async function api(app: FastifyInstance, parts: AppParts & { closing: AbortSignal }): Promise<void> {
+function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): void {
   const jobSchema = buildJobSchema(parts.kinds)
   const bodies = submissionSchemas(jobSchema.job, parts.config)
-  const registry = componentsOf(jobSchema, { BatchSubmission: bodies.batch, Append: bodies.append })
-  await app.register(fastifySwagger, openApiOptions(registry, parts.version ?? '0.0.0'))
-  await app.register(fastifySwaggerUi, {
+  const registry = componentsOf(jobSchema, { BatchSubmission: bodies.batch, JobAppend: bodies.append })
+  // A plugin that cannot be registered makes `ready` and `listen` fail; the promises here are the same news.
+  void app.register(fastifySwagger, openApiOptions(registry, parts.version ?? '0.0.0'))
+  void app.register(fastifySwaggerUi, {
     routePrefix: '/docs',
     staticCSP: documentationCsp([]),
     uiConfig: { persistAuthorization: false, tryItOutEnabled: true, validatorUrl: null },
   })
-  await app.register(routes, { ...parts, jobSchema, bodies })
+  void app.register(routes, { ...parts, jobSchema, bodies, closing })
 }
 
 /** One line an answer, and of the request only its method and the route's pattern: ids, queries and bodies stay out. */

@@ -12,7 +12,11 @@ export function takeJsonOnly(app: FastifyInstance): void {
     if (body.length === 0) return done(null, undefined)
     const text = decode(body)
     if (text === null) return done(malformed('The body is not valid UTF-8.'))
-    parse(request, text, (error, value) => (error ? done(malformed('The body is not valid JSON.')) : done(null, value)))
+    void parse(request, text, (error, value) =>
+      error
+        ? done(malformed('The body is not valid JSON, or has a key that would poison prototypes.'))
+        : done(null, value),
+    )
   })
 }
 

@@ -9,9 +9,11 @@ type Meta = { id?: string | undefined; [key: string]: unknown }
 // biome-ignore lint/suspicious/noExplicitAny: a document is any JSON.
 type Document = Record<string, any>
 
-const DESCRIPTION = `asyncio's \`gather\`, \`as_completed\` and \`TaskGroup\` as an HTTP service: post a batch of jobs, read or
-stream each end as it happens, stop what no longer matters. Every error is a problem document (RFC 9457) with a \`code\` that
-never changes. Send a key as \`Authorization: Bearer gth_…\`.`
+const DESCRIPTION = [
+  `asyncio's \`gather\`, \`as_completed\` and \`TaskGroup\` as an HTTP service: post a batch of jobs, read or`,
+  `stream each end as it happens, stop what no longer matters. Every error is a problem document (RFC 9457) with a \`code\` that`,
+  `never changes. Send a key as \`Authorization: Bearer gth_…\`.`,
+].join(' ')
 
 /** Looks a schema up here, then where zod keeps what `.meta()` said. */
 class LayeredMap extends WeakMap<z.core.$ZodType, Meta> {
@@ -39,6 +41,9 @@ export function componentsOf(jobs: JobSchema, more: Record<string, z.ZodType>): 
 
 /** The options of `@fastify/swagger`: OpenAPI 3.1 out of the routes' zod schemas. */
 export function openApiOptions(registry: $ZodRegistry<Meta>, version: string): FastifyDynamicSwaggerOptions {
+  // @fastify/swagger has every body required.
+  const bodyless = new Set<string>()
+  const transform = createJsonSchemaTransform({ schemaRegistry: registry })
   const transformObject = createJsonSchemaTransformObject({ schemaRegistry: registry })
   return {
     openapi: {
@@ -59,16 +64,49 @@ export function openApiOptions(registry: $ZodRegistry<Meta>, version: string): F
         },
       },
     },
-    transform: createJsonSchemaTransform({ schemaRegistry: registry }),
-    transformObject: (document) => finish(transformObject(document) as Document) as ReturnType<typeof transformObject>,
+    transform: (route) => {
+      const { body, operationId } = (route.schema ?? {}) as { body?: z.ZodType; operationId?: string }
+      if (body?.safeParse(undefined).success && operationId) bodyless.add(operationId)
+      return transform(route)
+    },
+    transformObject: (document) =>
+      finish(transformObject(document) as Document, bodyless) as ReturnType<typeof transformObject>,
   }
 }
 
 /** Drop the components nobody refers to, give inputs their plain names, and add what zod cannot say. */
-function finish(document: Document): Document {
+function finish(document: Document, bodyless: ReadonlySet<string>): Document {
   const submit = document.paths?.['/v1/batches']?.post?.requestBody?.content?.['application/json']
   if (submit) submit.examples = POLICY_EXAMPLES
+  for (const path of Object.values<Document>(document.paths ?? {}))
+    for (const operation of Object.values<Document>(path)) {
+      nameHeaders(operation)
+      if (bodyless.has(operation.operationId)) operation.requestBody.required = false
+    }
   return plainNames(onlyReferred(document))
+}
+
+/** The headers of answers: by status, and for some operations by its id and status. */
+const HEADERS: Readonly<Record<string, Record<string, string>>> = {
+  401: { 'WWW-Authenticate': '`Bearer`.' },
+  429: { 'Retry-After': 'Seconds.' },
+  503: { 'Retry-After': 'Seconds.' },
+  'createBatch 200': { Location: 'Where to read the batch.', 'Preference-Applied': 'What of `Prefer` was honoured.' },
+  'createBatch 202': { Location: 'Where to read the batch.', 'Preference-Applied': 'What of `Prefer` was honoured.' },
+  'readBatch 200': { ETag: 'Send it as `If-None-Match`.', 'Preference-Applied': 'What of `Prefer` was honoured.' },
+  'listBatches 200': { Link: '`rel="next"`: the next page.' },
+  'listJobs 200': { Link: '`rel="next"`: the next page.' },
+}
+
+function nameHeaders({ operationId, responses = {} }: Document): void {
+  for (const [status, response] of Object.entries<Document>(responses)) {
+    const named = { ...HEADERS[status], ...HEADERS[`${operationId} ${status}`] }
+    const headers = Object.entries(named).map(([name, description]) => [
+      name,
+      { description, schema: { type: 'string' } },
+    ])
+    if (headers.length > 0) response.headers = Object.fromEntries(headers)
+  }
 }
 
 function onlyReferred(document: Document): Document {

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import { ProblemView } from '../schema/views.ts'
 import { PROBLEMS } from './problem.ts'
 
@@ -16,6 +16,11 @@ export function json(schema: z.ZodType, description: string): Answer {
 /** A JSON answer that may be a stream instead, by `Accept`. */
 export function jsonOrStream(schema: z.ZodType, event: z.ZodType, description: string): Answer {
   return { description, content: { 'application/json': { schema }, ...stream(event, '').content } }
+}
+
+/** An answer without a body. */
+export function empty(description: string): z.ZodType {
+  return z.null().meta({ description })
 }
 
 /** A stream of events, as server-sent events or as one JSON object a line. */

@@ -23,11 +23,13 @@ export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
 /** For a body that the handler checks by itself, with more than a schema to go by. */
 // biome-ignore lint/suspicious/noExplicitAny: each route has a schema type of its own, and only their zod base is used.
 export const documentationOnly: FastifySchemaCompiler<any> = (route) =>
-  route.httpPart === 'body' ? (data) => ({ value: data }) : validatorCompiler(route)
+  route.httpPart === 'body' ? () => true : validatorCompiler(route)
 
 function readPart(schema: z.ZodType, data: unknown, httpPart = ''): unknown {
-  if (httpPart === 'body' && data === undefined && !schema.safeParse(undefined).success) throw emptyBody()
-  return check(schema, data)
+  if (httpPart !== 'body' || data !== null) return check(schema, data, httpPart === 'body' ? [] : [httpPart])
+  // Fastify hands over no body as null.
+  if (!schema.safeParse(undefined).success) throw emptyBody()
+  return undefined
 }
 
 /**

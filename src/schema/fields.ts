@@ -23,10 +23,11 @@ export const Instant = z.string().meta({ format: 'date-time', examples: ['2026-0
 
 const LABEL_KEY = /^[A-Za-z0-9._/-]{1,64}$/
 
+/** What a label's key has to be. */
+export const LABEL_KEY_DETAIL = 'A label is named with 1 to 64 of A-Z, a-z, 0-9, ".", "_", "/" and "-".'
+
 /** A label's key. */
-export const LabelKey = z.string().regex(LABEL_KEY, {
-  error: 'A label is named with 1 to 64 of A-Z, a-z, 0-9, ".", "_", "/" and "-".',
-})
+export const LabelKey = z.string().regex(LABEL_KEY, { error: LABEL_KEY_DETAIL })
 /** A label's value. */
 export const LabelValue = z.string().max(MAX_LABEL_LENGTH)
 

@@ -30,3 +30,5 @@ export const MAX_PAGE = 1_000
 export const DEFAULT_PAGE = 100
 /** Characters in a cursor. */
 export const MAX_CURSOR_LENGTH = 2_048
+/** Characters in a header that means something here. */
+export const MAX_HEADER_LENGTH = 4_096

@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import { DurationMs, LabelKey, LabelValue } from './fields.ts'
+import { DurationMs, LABEL_KEY_DETAIL, LabelValue } from './fields.ts'
 import {
   DEFAULT_PAGE,
   MAX_CONCURRENCY,
   MAX_CURSOR_LENGTH,
   MAX_DURATION_MS,
+  MAX_HEADER_LENGTH,
   MAX_JOBS_EVER,
   MAX_LABELS,
   MAX_NAME_LENGTH,
@@ -27,15 +28,47 @@ export const BatchParams = z.strictObject({ batchId: z.string() })
 /** A job's id in the path. */
 export const JobParams = z.strictObject({ jobId: z.string() })
 
+const prefer = z.string().max(MAX_HEADER_LENGTH).optional()
+
+/** The `Prefer` header (RFC 7240) where an answer can be held. @param maxWaitMs - The longest that is honoured. */
+export const preferHeaders = (maxWaitMs: number) =>
+  z.looseObject({
+    prefer: prefer.meta({
+      description: `\`wait=N\`: hold the answer until the batch has settled, at most N seconds and at most ${maxWaitMs / 1_000}.`,
+    }),
+  })
+
+/** The headers of a submission. */
+export const submitHeaders = (maxWaitMs: number) =>
+  z.looseObject({
+    ...preferHeaders(maxWaitMs).shape,
+    traceparent: z.string().optional().meta({ description: "W3C trace context; a job's fetch carries a child of it." }),
+  })
+
+/** The headers of a read. */
+export const readHeaders = (maxWaitMs: number) =>
+  z.looseObject({
+    ...preferHeaders(maxWaitMs).shape,
+    'if-none-match': z.string().optional().meta({ description: 'An `ETag`: 304 when nothing has changed since.' }),
+  })
+
+/** The headers of a stream; an empty `Last-Event-ID` is none, as browsers have it. */
+export const EventsHeaders = z.looseObject({
+  'last-event-id': z
+    .string()
+    .regex(/^\d{0,15}$/, { error: 'Must be the id of an event of this stream.' })
+    .optional()
+    .meta({ description: 'Events after this one; goes before `after`.' }),
+})
+
 /** `GET /v1/batches`. The labels are written `label.<key>=<value>`. */
 export const BatchListQuery = z.strictObject({
   state: BatchState.optional(),
   labels: z
-    .record(z.templateLiteral(['label.', LabelKey]), LabelValue)
+    .record(z.string().regex(/^label\.[A-Za-z0-9._/-]{1,64}$/, { error: LABEL_KEY_DETAIL }), LabelValue)
     .default({})
     .meta({
       description: `Batches that have all these labels: one \`label.<key>=<value>\` each, at most ${MAX_LABELS}.`,
-      examples: [{ 'label.run': '42' }],
     }),
   limit,
   cursor,

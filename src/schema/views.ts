@@ -83,12 +83,10 @@ export const BatchView = z
 export const WaitingOn = z.enum(['tenant-cap', 'batch-limit', 'host-cap', 'server-cap', 'rate', 'delay', 'paused'])
 
 /** The error of a job: facts beside the three fields depend on the code. */
-export const JobError = z
-  .looseObject({ type: z.string(), code: z.string(), message: z.string() })
-  .meta({
-    id: 'JobError',
-    description: 'Why the job failed, timed out or was cancelled; `code` never changes, facts depend on it.',
-  })
+export const JobError = z.looseObject({ type: z.string(), code: z.string(), message: z.string() }).meta({
+  id: 'JobError',
+  description: 'Why the job failed, timed out or was cancelled; `code` never changes, facts depend on it.',
+})
 
 /** A job as read. */
 export const JobView = z
