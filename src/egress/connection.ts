@@ -59,6 +59,11 @@ export class Connection {
     return !this.#socket.destroyed && this.#socket.writable
   }
 
+  /** Whether the socket ended with an error; a body that only its end delimits is not complete then. */
+  get broken(): boolean {
+    return this.#socket.errored !== null
+  }
+
   /** Send one request. Errors reach the handler's `onResponseError`. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     this.#client.dispatch(options, handler)

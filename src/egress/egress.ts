@@ -94,8 +94,9 @@ export class Egress implements Lender {
     const { idleMs, maxHeaderBytes } = this.#options
     const connection = new Connection({ ...dialled, key, origin: url.origin, idleMs, maxHeaderBytes, lender: this })
     this.#open.add(connection)
-    if (this.#closing) await connection.destroy()
-    return connection
+    if (!this.#closing) return connection
+    await connection.destroy()
+    throw new EgressError('connection_lost')
   }
 
   async #dial(url: URL, signal: AbortSignal): Promise<Dialled> {

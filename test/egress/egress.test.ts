@@ -224,6 +224,21 @@ describe('Egress', () => {
     await expect(egress.lease('a', url, never)).rejects.toMatchObject({ code: 'connection_lost' })
   })
 
+  it('closes a connection that comes to be while it closes', async () => {
+    await using origin = await startOrigin()
+    let looks = 0
+    const now = () => {
+      // The second look is for the time that the finished connection took.
+      if (++looks === 2) void egress.close()
+      return systemClock.now()
+    }
+    const egress = egressWith({ clock: { ...systemClock, now } })
+
+    await expect(egress.lease('a', new URL(origin.url()), never)).rejects.toMatchObject({ code: 'connection_lost' })
+
+    expect([looks, egress.stats.open]).toEqual([2, 0])
+  })
+
   describe('connecting', () => {
     it('says connect_failed when nobody listens', async () => {
       const url = new URL(`http://127.0.0.1:${await closedPort()}`)

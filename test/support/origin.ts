@@ -236,6 +236,8 @@ const MALFORMED: Readonly<Record<string, Script>> = {
   lengths: raw('HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab'),
   upgrade: raw('HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n', 'keep'),
   continue: raw('HTTP/1.1 100 Continue\r\n\r\n', 'keep'),
+  /** No length: the end of the connection is the end of the body, which is well-formed. */
+  eof: raw('HTTP/1.1 200 OK\r\n\r\nall'),
   http09: raw('hello'),
   /** Two answers to one request. */
   twice: raw('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil', 'keep'),
@@ -246,6 +248,8 @@ const RESETS: Readonly<Record<string, Script>> = {
   headers: raw('HTTP/1.1 200 OK\r\ncontent-le', 'destroy'),
   body: raw('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf', 'destroy'),
   chunked: raw('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n', 'end'),
+  /** A body that only the end of the connection delimits. */
+  endless: raw('HTTP/1.1 200 OK\r\n\r\nhalf', 'destroy'),
   short: raw('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf', 'end'),
 }
 
@@ -293,7 +297,7 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     }
     response.end()
   },
-  /** `?how=before|headers|body|chunked|short` */
+  /** `?how=before|headers|body|chunked|endless|short` */
   '/reset': (call) => RESETS[call.url.searchParams.get('how') ?? 'before']?.(call),
   /** Resets a connection that was used before, as one does whose keep-alive time ran out; answers `ok` on a new one. */
   '/stale': ({ response, origin }) => {

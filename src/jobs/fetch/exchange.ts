@@ -118,8 +118,11 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
   /** From undici: the last byte has come. It still works on the connection, but before anyone can lease it. */
   onResponseEnd(): void {
     if (this.#over) return
+    const { connection } = this.#options
+    // undici takes a reset for the end where nothing else says where the end is.
+    if (connection.broken) return this.#fail(fetchError('connection_lost'))
     this.#received = true
-    this.#options.connection.release()
+    connection.release()
     if (this.#reader) this.#reader.end()
     else this.#succeed(null)
   }

@@ -1,6 +1,9 @@
+import { randomBytes } from 'node:crypto'
+import { gzipSync } from 'node:zlib'
 import type { Dispatcher } from 'undici'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Connection } from '../../../src/egress/connection.ts'
+import { BodyReader } from '../../../src/jobs/fetch/body-reader.ts'
 import { Exchange, type ExchangeOptions, StaleConnectionError } from '../../../src/jobs/fetch/exchange.ts'
 import { DEFAULT_FETCH_LIMITS } from '../../../src/jobs/fetch/limits.ts'
 import type { HopRequest } from '../../../src/jobs/fetch/request.ts'
@@ -9,6 +12,7 @@ import { ManualClock, stoppable } from '../attempt.ts'
 /** A connection whose network is the test: what was dispatched on it, and a close that the test completes. */
 class FakeConnection {
   readonly reused: boolean
+  broken = false
   readonly closed = Promise.withResolvers<void>()
   handler: Required<Dispatcher.DispatchHandler> | undefined
   released = 0
@@ -77,6 +81,7 @@ describe('Exchange', () => {
 
     handler.onRequestStart(controller, {})
     handler.onResponseStart(controller, 103, {}, '')
+    expect(clock.armed).toBe(1)
     handler.onResponseStart(controller, 200, { a: 'b' }, '')
     handler.onResponseData(controller, Buffer.from('hi'))
     handler.onResponseEnd(controller, {})
@@ -176,6 +181,46 @@ describe('Exchange', () => {
 
     expect(outcome).toEqual({ state: 'rejected', value: reason })
     expect([connection.released, connection.destroyed]).toEqual([1, 0])
+  })
+
+  it('makes the server wait while the decoder is behind', async () => {
+    const calls: string[] = []
+    const slow = { ...controller, pause: () => calls.push('pause'), resume: () => calls.push('resume') }
+    const { exchange, handler } = start({ budget: { left: 1 << 21 }, maxBytes: 1 << 21 })
+    const coded = gzipSync(randomBytes(1 << 20))
+
+    handler.onRequestStart(slow as never, {})
+    handler.onResponseStart(slow as never, 200, { 'content-encoding': 'gzip' }, '')
+    handler.onResponseData(slow as never, coded)
+    expect(calls).toEqual(['pause'])
+    while (calls.length < 2) await turn()
+    handler.onResponseEnd(slow as never, {})
+
+    expect((await exchange.done).body?.length).toBe(1 << 20)
+    expect(calls).toEqual(['pause', 'resume'])
+  })
+
+  it('lets go of its reader when it fails', () => {
+    const destroy = vi.spyOn(BodyReader.prototype, 'destroy')
+    const { handler } = start()
+    handler.onResponseStart(controller, 200, { 'content-encoding': 'gzip' }, '')
+
+    handler.onResponseError(controller, stale)
+
+    expect(destroy).toHaveBeenCalledOnce()
+    destroy.mockRestore()
+  })
+
+  it('is lost when the connection broke where only its end delimits the body', async () => {
+    const { connection, outcome, handler } = start()
+    connection.closed.resolve()
+    connection.broken = true
+    handler.onResponseStart(controller, 200, {}, '')
+    handler.onResponseEnd(controller, {})
+    await turn()
+
+    expect(outcome).toMatchObject({ state: 'rejected', value: { code: 'connection_lost' } })
+    expect(connection.released).toBe(0)
   })
 
   describe('on a connection that was closed by the server', () => {

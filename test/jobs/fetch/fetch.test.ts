@@ -430,12 +430,15 @@ describe('fetch', () => {
   })
 
   describe('connections that break', () => {
-    it.each(['before', 'headers', 'body', 'chunked', 'short'])('end with connection_lost: %s', async (how) => {
-      await using bench = await startBench()
+    it.each(['before', 'headers', 'body', 'chunked', 'endless', 'short'])(
+      'end with connection_lost: %s',
+      async (how) => {
+        await using bench = await startBench()
 
-      expect(await bench.failure(`/reset?how=${how}`)).toEqual(failed('connection_lost'))
-      expect(bench.egress.stats.open).toBe(0)
-    })
+        expect(await bench.failure(`/reset?how=${how}`)).toEqual(failed('connection_lost'))
+        expect(bench.egress.stats.open).toBe(0)
+      },
+    )
 
     it.each(['status', 'header', 'chunk', 'lengths', 'upgrade', 'continue', 'http09'])(
       'end with bad_response: %s',
@@ -446,6 +449,14 @@ describe('fetch', () => {
         expect(bench.egress.stats.open).toBe(0)
       },
     )
+
+    it('are complete where only their end delimits the body', async () => {
+      await using bench = await startBench()
+
+      expect((await bench.get('/malformed?how=eof')).body).toBe('all')
+      await bench.origin.whenIdle()
+      expect(bench.egress.stats.idle).toBe(0)
+    })
 
     it('never take the second of two answers for the answer to another request', async () => {
       await using bench = await startBench()
@@ -526,6 +537,19 @@ describe('fetch', () => {
 
       expect(await bench.failure('/stale', { method })).toEqual(failed('connection_lost'))
       expect(bench.origin.hitsOf('/stale')).toBe(1)
+    })
+
+    it('is replaced by a new one, not by another idle one', async () => {
+      await using bench = await startBench()
+      const both = ['/hold/a', '/hold/b'].map((path) => bench.get(path))
+      for (const path of ['/hold/a', '/hold/b']) {
+        await bench.origin.whenHit(path)
+        bench.origin.release(path)
+      }
+      await Promise.all(both)
+
+      expect((await bench.get('/stale')).status).toBe(200)
+      expect(bench.origin.sockets.length).toBe(3)
     })
 
     it('is not replaced a second time, nor when it was new', async () => {
