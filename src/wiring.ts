@@ -6,6 +6,7 @@ import type { Config } from './config.ts'
 import { Egress } from './egress/egress.ts'
 import type { Engine } from './engine/engine.ts'
 import { LocalEngine } from './engine/local/engine.ts'
+import { loadKinds } from './jobs/custom.ts'
 import { builtInKinds } from './jobs/index.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { IN_MEMORY } from './store/sqlite/open.ts'
@@ -16,6 +17,8 @@ export interface Surroundings {
   clock: Clock
   logger: FastifyBaseLogger
   version: string
+  /** What a relative `GATHERD_KINDS` is relative to. Default: the working directory of the process. */
+  cwd?: string
   /** The service cannot go on: the store's thread died. */
   onFatal: (error: Error) => void
 }
@@ -38,10 +41,11 @@ export interface Service extends EngineParts {
 }
 
 /** Build the engine and what is under it. @throws {StoreUnusableError} */
-export async function wireEngine(config: Config, { clock, logger, onFatal }: Surroundings): Promise<EngineParts> {
+export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }: Surroundings): Promise<EngineParts> {
+  const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, cwd ?? '.')
   const store = await SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
   const egress = new Egress({ clock })
-  const kinds = builtInKinds({ egress })
+  const kinds = [...builtInKinds({ egress }), ...custom]
   const engine = new LocalEngine({
     store,
     clock,
