@@ -7,7 +7,7 @@ import { abortBatch, arm, enqueueReady, settle, type Turn } from './turn.ts'
 type Rule = (turn: Turn, index: number, state: number) => void
 
 const RULES: Record<Policy, Rule> = {
-  all_settled: () => {},
+  all_settled: () => undefined,
   gather: (turn, _index, state) => {
     if (failsGather(turn.batch, state)) settle(turn)
   },

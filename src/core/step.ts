@@ -73,8 +73,10 @@ function accept(turn: Turn, jobs: readonly JobPlan[]): void {
   const from = addJobs(batch, jobs, now)
   if (jobs.length > 0) log(turn, 'job.queued', from, { count: jobs.length })
   if (batch.policy === 'hedge' && jobs.length > 0) holdHedged(turn, from)
-  for (let i = 0; i < jobs.length; i++) armQueued(turn, from + i, jobs[i])
+  // Before the jobs' clocks: what is due at once with the batch's timeout is cancelled by it, and what settles the
+  // batch here finds its clock to disarm.
   if (first && batch.timeoutMs !== null) armOrDue(turn, 'batch', -1, now + batch.timeoutMs)
+  for (let i = 0; i < jobs.length; i++) armQueued(turn, from + i, jobs[i])
   enqueueReady(turn, from, batch.total)
 }
 
