@@ -1,6 +1,6 @@
 import { type Batch, Flag, liveJobs } from './batch.ts'
 import type { ErrorFacts } from './events.ts'
-import { isFailure, Job, type Policy } from './states.ts'
+import { isFailure, isTerminal, Job, type Policy } from './states.ts'
 import { abortBatch, arm, enqueueReady, settle, type Turn } from './turn.ts'
 
 /** What a policy does when the job at `index` has ended in `state` while the batch was running. */
@@ -81,17 +81,16 @@ function abortRest(turn: Turn, cause: 'sibling_failed' | 'decided', decidedBy?: 
   if (liveJobs(turn.batch) > 0 || turn.batch.open) abortBatch(turn, cause, decidedBy)
 }
 
-/** `hedge`: hold back every job but the first from `from` on; the first goes if none that was let go is live. */
-export function holdHedged(turn: Turn, from: number): void {
-  const { batch } = turn
+/** `hedge`: hold back every job from `from` on. */
+export function holdHedged(batch: Batch, from: number): void {
   for (let i = from; i < batch.total; i++) batch.flags[i] |= Flag.hedged
-  if (!hasLiveReleased(batch)) releaseNext(turn, false)
-  else armHedge(turn, batch.released - 1)
 }
 
-function hasLiveReleased(batch: Batch): boolean {
-  for (let i = 0; i < batch.released; i++) if (batch.states[i] < Job.succeeded) return true
-  return false
+/** `hedge`: with jobs accepted the next goes if the one let go last has ended, else the delay runs. The caller enqueues. */
+export function startHedge(turn: Turn): void {
+  const newest = turn.batch.released - 1
+  if (newest < 0 || isTerminal(turn.batch.states[newest])) releaseNext(turn, false)
+  else armHedge(turn, newest)
 }
 
 /** `hedge`: let the next job go that is still queued. */
@@ -110,7 +109,7 @@ export function releaseNext(turn: Turn, enqueue = true): void {
 export function armHedge(turn: Turn, started: number): void {
   const { batch } = turn
   const last = batch.policy === 'hedge' && started === batch.released - 1 && batch.released < batch.total
-  if (!last || batch.hedgeArmed || batch.phase !== 'running' || batch.states[started] !== Job.running) return
+  if (!last || batch.hedgeArmed || batch.phase !== 'running' || batch.states[started] === Job.queued) return
   batch.hedgeArmed = true
   arm(turn, 'hedge', -1, turn.now + batch.hedgeDelayMs)
 }

@@ -1,6 +1,6 @@
 import { acceptedAt, addJobs, type Batch, cancelCause, Flag, type JobPlan, stopError, timeoutCause } from './batch.ts'
 import type { Effect, ErrorFacts, TimerKind } from './events.ts'
-import { applyImpossible, applyPolicy, armHedge, holdHedged, releaseNext } from './policy.ts'
+import { applyImpossible, applyPolicy, armHedge, holdHedged, releaseNext, startHedge } from './policy.ts'
 import { isTerminal, Job, type TimeoutCause } from './states.ts'
 import { abortBatch, arm, endJob, enqueueReady, finish, log, startJob, stopJob, type Turn } from './turn.ts'
 
@@ -72,11 +72,13 @@ function accept(turn: Turn, jobs: readonly JobPlan[]): void {
   if (first) log(turn, 'batch.accepted', -1)
   const from = addJobs(batch, jobs, now)
   if (jobs.length > 0) log(turn, 'job.queued', from, { count: jobs.length })
-  if (batch.policy === 'hedge' && jobs.length > 0) holdHedged(turn, from)
   // Before the jobs' clocks: what is due at once with the batch's timeout is cancelled by it, and what settles the
   // batch here finds its clock to disarm.
   if (first && batch.timeoutMs !== null) armOrDue(turn, 'batch', -1, now + batch.timeoutMs)
+  const hedged = batch.policy === 'hedge' && batch.phase === 'running' && jobs.length > 0
+  if (hedged) holdHedged(batch, from)
   for (let i = 0; i < jobs.length; i++) armQueued(turn, from + i, jobs[i])
+  if (hedged) startHedge(turn)
   enqueueReady(turn, from, batch.total)
 }
 

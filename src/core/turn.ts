@@ -89,6 +89,16 @@ export function abortBatch(turn: Turn, cause: AbortCause, decidedBy?: number): v
   log(turn, 'batch.aborting', -1, decidedBy === undefined ? { cause } : { cause, decidedBy })
   let index = 0
   while (index < batch.total) index = abortFrom(turn, index, cause)
+  if (batch.policy === 'hedge') releaseHeld(turn)
+}
+
+/** `hedge`: what it still held back is shielded, and no delay will let it go any more. */
+function releaseHeld(turn: Turn): void {
+  const { batch } = turn
+  const from = batch.released
+  batch.released = batch.total
+  for (let i = from; i < batch.total; i++) batch.flags[i] &= ~Flag.hedged
+  enqueueReady(turn, from, batch.total)
 }
 
 function abortFrom(turn: Turn, index: number, cause: AbortCause): number {
