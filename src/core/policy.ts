@@ -81,8 +81,8 @@ function abortRest(turn: Turn, cause: 'sibling_failed' | 'decided', decidedBy?: 
   if (liveJobs(turn.batch) > 0 || turn.batch.open) abortBatch(turn, cause, decidedBy)
 }
 
-/** `hedge`: hold back every job from `from` on. */
-export function holdHedged(batch: Batch, from: number): void {
+/** `hedge`: hold back every job from `from` on; `startHedge` then lets go what is due. */
+export function holdHedged({ batch }: Turn, from: number): void {
   for (let i = from; i < batch.total; i++) batch.flags[i] |= Flag.hedged
 }
 

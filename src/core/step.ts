@@ -2,7 +2,7 @@ import { acceptedAt, addJobs, type Batch, cancelCause, Flag, type JobPlan, stopE
 import type { Effect, ErrorFacts, TimerKind } from './events.ts'
 import { applyImpossible, applyPolicy, armHedge, holdHedged, releaseNext, startHedge } from './policy.ts'
 import { isTerminal, Job, type TimeoutCause } from './states.ts'
-import { abortBatch, arm, endJob, enqueueReady, finish, log, startJob, stopJob, type Turn } from './turn.ts'
+import { abortBatch, arm, endJob, enqueueReady, finish, log, startJob, stopJob, stopJobs, type Turn } from './turn.ts'
 
 /** Everything that can happen to a batch. What no longer applies (a timer of an ended job, a second cancel) changes nothing. */
 export type Input =
@@ -22,7 +22,7 @@ export type Input =
   | { type: 'cancelBatch'; reason: string | null }
   | { type: 'close' }
   | { type: 'stop' }
-  /** The service stops and keeps nothing. */
+  /** The service stops and keeps nothing: it ends shielded jobs too, and those of a batch that has settled. */
   | { type: 'shutDown' }
   /** Absent: as it was; null: none. `startedAt` is when the running attempt got its slot. */
   | {
@@ -76,24 +76,25 @@ function accept(turn: Turn, jobs: readonly JobPlan[]): void {
   // batch here finds its clock to disarm.
   if (first && batch.timeoutMs !== null) armOrDue(turn, 'batch', -1, now + batch.timeoutMs)
   const hedged = batch.policy === 'hedge' && batch.phase === 'running' && jobs.length > 0
-  if (hedged) holdHedged(batch, from)
-  for (let i = 0; i < jobs.length; i++) armQueued(turn, from + i, jobs[i])
+  if (hedged) holdHedged(turn, from)
+  for (let i = 0; i < jobs.length; i++) armQueued(turn, from + i, jobs[i], now)
   if (hedged) startHedge(turn)
   enqueueReady(turn, from, batch.total)
 }
 
-/** The clocks of a queued job; one of zero length is due at once, and then the job never starts. */
-function armQueued(turn: Turn, index: number, plan: JobPlan): void {
-  const { now } = turn
+/** The clocks of a queued job, from its acceptance; one that has run out is due at once, and then the job does not start. */
+export function armQueued(turn: Turn, index: number, plan: JobPlan, accepted: number): void {
   if (plan.timeoutMs === 0) due(turn, 'timeout', index)
-  if (plan.deadlineMs != null) armOrDue(turn, 'deadline', index, now + plan.deadlineMs)
-  if (plan.queueTimeoutMs != null) armOrDue(turn, 'queue_timeout', index, now + plan.queueTimeoutMs)
-  if (!plan.delayMs || turn.batch.states[index] !== Job.queued) return
+  if (plan.deadlineMs != null) armOrDue(turn, 'deadline', index, accepted + plan.deadlineMs)
+  if (plan.queueTimeoutMs != null) armOrDue(turn, 'queue_timeout', index, accepted + plan.queueTimeoutMs)
+  const startAt = accepted + (plan.delayMs ?? 0)
+  if (startAt <= turn.now || turn.batch.states[index] !== Job.queued) return
   turn.batch.flags[index] |= Flag.delayed
-  arm(turn, 'delay', index, now + plan.delayMs)
+  arm(turn, 'delay', index, startAt)
 }
 
-function armOrDue(turn: Turn, timer: TimerKind, index: number, at: number): void {
+/** Start a clock, or let it run out now when its time has passed. */
+export function armOrDue(turn: Turn, timer: TimerKind, index: number, at: number): void {
   if (at <= turn.now) due(turn, timer, index)
   else if (index < 0 || !isTerminal(turn.batch.states[index])) arm(turn, timer, index, at)
 }
@@ -117,7 +118,7 @@ function unwound(turn: Turn, index: number): void {
 }
 
 /** A job that ends because it was stopped: any cause but its own clocks makes it cancelled. */
-function endStopped(turn: Turn, index: number): void {
+export function endStopped(turn: Turn, index: number): void {
   const { batch } = turn
   const cancelled = cancelCause(batch, index)
   const cause = cancelled ?? timeoutCause(batch, index)
@@ -167,7 +168,7 @@ function cancelJob(turn: Turn, index: number, reason: string | null): void {
 
 function endBatch(turn: Turn, input: Extract<Input, { type: 'cancelBatch' | 'close' | 'stop' | 'shutDown' }>): void {
   const { batch } = turn
-  if (batch.phase !== 'running' && batch.phase !== 'aborting') return
+  if (isSettled(batch)) return input.type === 'shutDown' ? stopJobs(turn, 'shutdown') : undefined
   switch (input.type) {
     case 'close':
       batch.open = false
@@ -177,7 +178,9 @@ function endBatch(turn: Turn, input: Extract<Input, { type: 'cancelBatch' | 'clo
       return abortBatch(turn, 'stop')
     case 'shutDown':
       batch.shutDown = true
-      return abortBatch(turn, 'shutdown')
+      abortBatch(turn, 'shutdown')
+      // An aborting batch left its shielded jobs alone.
+      return stopJobs(turn, 'shutdown')
     default:
       batch.cancel ??= { reason: input.reason, at: turn.now }
       return abortBatch(turn, 'batch_cancel')

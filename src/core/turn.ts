@@ -87,8 +87,7 @@ export function abortBatch(turn: Turn, cause: AbortCause, decidedBy?: number): v
   batch.phase = 'aborting'
   batch.open = false
   log(turn, 'batch.aborting', -1, decidedBy === undefined ? { cause } : { cause, decidedBy })
-  let index = 0
-  while (index < batch.total) index = abortFrom(turn, index, cause)
+  stopJobs(turn, cause)
   if (batch.policy === 'hedge') releaseHeld(turn)
 }
 
@@ -101,18 +100,22 @@ function releaseHeld(turn: Turn): void {
   enqueueReady(turn, from, batch.total)
 }
 
-function abortFrom(turn: Turn, index: number, cause: AbortCause): number {
+/** End or stop every live job that is not deaf to `cause`, in input order: shutdown alone spares no shielded one. */
+export function stopJobs(turn: Turn, cause: AbortCause): void {
   const { batch } = turn
-  if (isShielded(batch, index)) return index + 1
-  if (batch.states[index] === Job.queued) return cancelQueuedRun(turn, index, cause)
-  stopJob(turn, index, cause)
-  return index + 1
+  const isDeaf = (index: number) => cause !== 'shutdown' && isShielded(batch, index)
+  let index = 0
+  while (index < batch.total) {
+    if (isDeaf(index)) index++
+    else if (batch.states[index] === Job.queued) index = cancelQueuedRun(turn, index, cause, isDeaf)
+    else stopJob(turn, index++, cause)
+  }
 }
 
-function cancelQueuedRun(turn: Turn, from: number, cause: AbortCause): number {
+function cancelQueuedRun(turn: Turn, from: number, cause: AbortCause, isDeaf: (index: number) => boolean): number {
   const { batch } = turn
   let to = from
-  for (; to < batch.total && batch.states[to] === Job.queued && !isShielded(batch, to); to++) {
+  for (; to < batch.total && batch.states[to] === Job.queued && !isDeaf(to); to++) {
     noteCause(batch, to, cause)
     setState(batch, to, Job.cancelled)
     disarm(turn, to)
