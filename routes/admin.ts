@@ -3,7 +3,7 @@ import { empty, json, KEYED, problems, WITH_BODY } from '../src/http/responses.t
 import { sendJson } from '../src/http/splice.ts'
 import { adminTenant, findTenant, keyView, settingsOf } from '../src/http/tenants.ts'
 import { AdminTenantList, AdminTenantView, KeyList, NewKeyView } from '../src/schema/admin.ts'
-import { KeyBody, KeyParams, NoQuery, TenantBody, TenantParams } from '../src/schema/requests.ts'
+import { KeyBody, KeyParams, NewTenantParams, NoQuery, TenantBody, TenantParams } from '../src/schema/requests.ts'
 import type { RouteParts } from './parts.ts'
 
 /** `/v1/admin/tenants`: tenants and their keys, for the operator. */
@@ -69,7 +69,7 @@ function putTenant(app: App, { engine, directory, clock }: RouteParts): void {
       operationId: 'putTenant',
       summary: 'Create a tenant, or replace its settings',
       description: 'What is absent follows the service again. Limits act at once, on what runs as well.',
-      params: TenantParams,
+      params: NewTenantParams,
       body: TenantBody,
       response: {
         200: json(AdminTenantView, 'Replaced.'),

@@ -140,13 +140,13 @@ function isLoopback(host: string): boolean {
 function strangers(names: readonly string[]): string[] {
   const known = SETTINGS.map(({ name }) => name)
   const unknown = names.filter((name) => name.startsWith('GATHERD_') && !known.includes(name))
-  return unknown.map((name) => `${name} is no setting${suggest(name, known)}.`)
+  return unknown.map((name) => `${name} is no setting${suggest(name, known)}`)
 }
 
 function suggest(name: string, known: readonly string[]): string {
   const ranked = known.map((candidate) => ({ candidate, distance: distance(name, candidate) }))
   const [nearest] = ranked.sort((a, b) => a.distance - b.distance)
-  return nearest && nearest.distance <= 4 ? `; did you mean ${nearest.candidate}?` : ''
+  return nearest && nearest.distance <= 4 ? `; did you mean ${nearest.candidate}?` : '.'
 }
 
 /** Levenshtein's: the insertions, removals and replacements that make one text the other. */

@@ -139,8 +139,11 @@ export const RescheduleBody = z
   })
   .meta({ id: 'Reschedule' })
 
-/** A tenant's id in the path. */
-export const TenantParams = z.strictObject({
+/** A tenant's id in the path, where any text will do: what is no tenant is not found. */
+export const TenantParams = z.strictObject({ tenantId: z.string() })
+
+/** A tenant's id in the path, where one may be made of it. */
+export const NewTenantParams = z.strictObject({
   tenantId: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
     error: 'A tenant is named with 1 to 64 of a-z, 0-9, "_" and "-", a letter or digit first.',
   }),

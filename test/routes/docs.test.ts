@@ -112,7 +112,9 @@ describe('GET /openapi.json', () => {
     expect(Object.keys(schemas)).toEqual(expect.arrayContaining(['FetchJob', 'SleepJob']))
     expect(schemas.BatchSubmission.properties.jobs.maxItems).toBe(7)
     const wait = body.paths['/v1/batches/{batchId}/wait'].get.parameters
-    expect(wait).toContainEqual(expect.objectContaining({ name: 'timeoutMs', schema: expect.objectContaining({ maximum: 5_000 }) }))
+    expect(wait).toContainEqual(
+      expect.objectContaining({ name: 'timeoutMs', schema: expect.objectContaining({ maximum: 5_000 }) }),
+    )
   })
 
   it('has an example for each policy that the service accepts', async () => {

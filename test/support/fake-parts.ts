@@ -55,6 +55,37 @@ export class FakeDirectory implements DirectoryStore {
   }
 }
 
+/** A clock that stands still until a test moves it. */
+export class StillClock implements Clock {
+  #now = Date.parse('2026-01-02T03:04:05.678Z')
+  readonly #timers = new Set<{ at: number; fire: () => void }>()
+
+  now(): number {
+    return this.#now
+  }
+
+  after(delayMs: number, fire: () => void) {
+    const timer = { at: this.#now + delayMs, fire }
+    this.#timers.add(timer)
+    return { cancel: () => void this.#timers.delete(timer) }
+  }
+
+  /** Timers that have neither fired nor been cancelled. */
+  get armed(): number {
+    return this.#timers.size
+  }
+
+  /** Let time pass, and fire what is due. */
+  advance(ms: number): void {
+    this.#now += ms
+    for (const timer of [...this.#timers]) {
+      if (timer.at > this.#now) continue
+      this.#timers.delete(timer)
+      timer.fire()
+    }
+  }
+}
+
 /** What a service under test may differ in. */
 export interface FakeOptions {
   env?: Record<string, string>

@@ -1,0 +1,195 @@
+import { describe, expect, it } from 'vitest'
+import { KeyRing } from '../../src/auth/keyring.ts'
+import { NotFoundError } from '../../src/errors.ts'
+import { ADMIN_KEY, FakeDirectory, StillClock } from '../support/fake-parts.ts'
+
+/** A ring with tenants `a` and `b`, a key each. */
+async function ringOf(more: { adminKey?: string; auth?: 'on' | 'off' } = {}) {
+  const store = new FakeDirectory()
+  const clock = new StillClock()
+  const ring = new KeyRing({ store, clock, ...more })
+  const a = await ring.create({ tenantId: 'a' })
+  const b = await ring.create({ tenantId: 'b', name: 'ci', scopes: ['jobs', 'admin'] })
+  return { ring, store, clock, a, b }
+}
+
+const bearer = (text: string) => `Bearer ${text}`
+
+describe('KeyRing', () => {
+  it("knows a tenant by each tenant's key", async () => {
+    const { ring, a, b } = await ringOf()
+
+    expect(ring.authenticate(bearer(a.text))).toEqual({ tenantId: 'a', scopes: ['jobs'] })
+    expect(ring.authenticate(bearer(b.text))).toEqual({ tenantId: 'b', scopes: ['jobs', 'admin'] })
+  })
+
+  it('takes the scheme in any case', async () => {
+    const { ring, a } = await ringOf()
+
+    expect(ring.authenticate(`bearer ${a.text}`)).not.toBeNull()
+    expect(ring.authenticate(`BEARER  ${a.text}`)).not.toBeNull()
+  })
+
+  it('knows nobody without a good key', async () => {
+    const { ring, a } = await ringOf({ adminKey: ADMIN_KEY })
+    const stranger = await new KeyRing({ store: new FakeDirectory(), clock: new StillClock() }).create({
+      tenantId: 'a',
+    })
+
+    for (const header of [
+      undefined,
+      '',
+      'Bearer',
+      'Bearer ',
+      a.text,
+      `Basic ${a.text}`,
+      `Bearer ${a.text} `,
+      `Bearer ${a.text}x`,
+      `Bearer ${a.text.slice(0, -1)}`,
+      `Bearer ${a.text}, Bearer ${a.text}`,
+      `Bearer ${stranger.text}`,
+      `Bearer ${ADMIN_KEY}x`,
+      `Bearer ${'x'.repeat(10_000)}`,
+      'Bearer \u00e9',
+    ])
+      expect(ring.authenticate(header)).toBeNull()
+  })
+
+  it('keeps digests and no secrets', async () => {
+    const { store, a } = await ringOf()
+
+    const kept = JSON.stringify([...store.keyRows.values()])
+
+    expect(kept).toContain(a.row.hash)
+    expect(kept).not.toContain(a.text)
+    expect(kept).not.toContain(a.text.split('_')[2])
+  })
+
+  it('refuses the digest in place of the key', async () => {
+    const { ring, a } = await ringOf()
+
+    expect(ring.authenticate(bearer(a.row.hash))).toBeNull()
+  })
+
+  it('refuses a key from the millisecond on that it expires', async () => {
+    const { ring, clock } = await ringOf()
+    const { text } = await ring.create({ tenantId: 'a', expiresAt: clock.now() + 1_000 })
+
+    clock.advance(999)
+    expect(ring.authenticate(bearer(text))).not.toBeNull()
+    clock.advance(1)
+    expect(ring.authenticate(bearer(text))).toBeNull()
+  })
+
+  it('refuses a revoked key at once, here and after a restart', async () => {
+    const { ring, store, clock, a, b } = await ringOf()
+
+    await ring.revoke('a', a.row.id)
+    await ring.revoke('a', a.row.id)
+    const restarted = new KeyRing({ store, clock })
+    await restarted.load()
+
+    for (const each of [ring, restarted]) {
+      expect(each.authenticate(bearer(a.text))).toBeNull()
+      expect(each.authenticate(bearer(b.text))).not.toBeNull()
+    }
+  })
+
+  it("does not revoke another tenant's key, and does not say that there is one", async () => {
+    const { ring, a, b } = await ringOf()
+
+    await expect(ring.revoke('a', b.row.id)).rejects.toThrow(NotFoundError)
+    await expect(ring.revoke('a', 'nope')).rejects.toThrow(NotFoundError)
+    expect(ring.authenticate(bearer(b.text))).not.toBeNull()
+    expect(ring.list('a').map(({ id }) => id)).toEqual([a.row.id])
+  })
+
+  it('lists the keys of a tenant from the oldest', async () => {
+    const { ring, clock, a } = await ringOf()
+    clock.advance(10)
+    const second = await ring.create({ tenantId: 'a', name: 'second' })
+
+    expect(ring.list('a')).toEqual([a.row, second.row])
+    expect(ring.list('nobody')).toEqual([])
+  })
+
+  it('does not take a key that could not be stored', async () => {
+    const { ring, store } = await ringOf()
+    store.putKey = () => Promise.reject(new Error('disk full'))
+
+    await expect(ring.create({ tenantId: 'c' })).rejects.toThrow('disk full')
+
+    expect(ring.list('c')).toEqual([])
+  })
+
+  it('knows the admin by the admin key', async () => {
+    const { ring } = await ringOf({ adminKey: ADMIN_KEY })
+
+    expect(ring.authenticate(bearer(ADMIN_KEY))).toBe('admin')
+  })
+
+  it('has no admin without an admin key', async () => {
+    const { ring } = await ringOf()
+
+    expect(ring.authenticate('Bearer ')).toBeNull()
+    expect(ring.authenticate(bearer(ADMIN_KEY))).toBeNull()
+  })
+
+  it('takes everybody for the tenant default when authentication is off, but for the admin', async () => {
+    const { ring } = await ringOf({ adminKey: ADMIN_KEY, auth: 'off' })
+
+    expect(ring.authenticate(undefined)).toEqual({ tenantId: 'default', scopes: ['jobs'] })
+    expect(ring.authenticate('Bearer whatever')).toEqual({ tenantId: 'default', scopes: ['jobs'] })
+    expect(ring.authenticate(bearer(ADMIN_KEY))).toBe('admin')
+  })
+})
+
+describe('KeyRing.load', () => {
+  it('makes the tenant default and a key on a first start', async () => {
+    const store = new FakeDirectory()
+    const ring = new KeyRing({ store, clock: new StillClock() })
+
+    const text = await ring.load()
+
+    expect(ring.authenticate(bearer(text ?? ''))).toEqual({ tenantId: 'default', scopes: ['jobs'] })
+    expect([...store.tenantRows.keys()]).toEqual(['default'])
+  })
+
+  it('makes none on a second start, and takes the keys of the first', async () => {
+    const store = new FakeDirectory()
+    const clock = new StillClock()
+    const text = await new KeyRing({ store, clock }).load()
+    const ring = new KeyRing({ store, clock })
+
+    expect(await ring.load()).toBeNull()
+    expect(ring.authenticate(bearer(text ?? ''))).not.toBeNull()
+  })
+
+  it('makes no other key when all were revoked', async () => {
+    const store = new FakeDirectory()
+    const clock = new StillClock()
+    const first = new KeyRing({ store, clock })
+    await first.load()
+    await first.revoke('default', first.list('default')[0]?.id ?? '')
+
+    expect(await new KeyRing({ store, clock }).load()).toBeNull()
+  })
+
+  it('makes the tenant but no key when authentication is off', async () => {
+    const store = new FakeDirectory()
+
+    expect(await new KeyRing({ store, clock: new StillClock(), auth: 'off' }).load()).toBeNull()
+    expect([...store.tenantRows.keys()]).toEqual(['default'])
+    expect(store.keyRows.size).toBe(0)
+  })
+
+  it('leaves a tenant default that is there as it is', async () => {
+    const store = new FakeDirectory()
+    const row = { id: 'default', settings: { maxConcurrency: 3 }, createdAt: 5 }
+    await store.putTenant(row)
+
+    await new KeyRing({ store, clock: new StillClock() }).load()
+
+    expect(store.tenantRows.get('default')).toEqual(row)
+  })
+})

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest'
+import { readConfig, SETTINGS } from '../src/config.ts'
+import { ConfigError } from '../src/errors.ts'
+
+/** The lines of the error that an environment is refused with. */
+function refusal(env: Record<string, string>): string[] {
+  try {
+    readConfig(env)
+  } catch (thrown) {
+    if (thrown instanceof ConfigError) return thrown.message.split('\n  ').slice(1)
+    throw thrown
+  }
+  return []
+}
+
+describe('readConfig', () => {
+  it('has a default for everything', () => {
+    expect(readConfig({})).toEqual({
+      host: '127.0.0.1',
+      port: 3_000,
+      dataDir: './data',
+      redisUrl: undefined,
+      adminKey: undefined,
+      auth: 'on',
+      maxConcurrency: 256,
+      tenantConcurrency: 16,
+      hostConcurrency: 0,
+      maxQueuedJobs: 100_000,
+      maxBatchJobs: 10_000,
+      bodyLimitBytes: 16 * 1_024 * 1_024,
+      maxWaitMs: 60_000,
+      drainGraceMs: 10_000,
+      retentionMs: 86_400_000,
+      kinds: undefined,
+      logLevel: 'info',
+    })
+  })
+
+  it('reads what is set', () => {
+    const env = {
+      GATHERD_PORT: '0',
+      GATHERD_DATA_DIR: ':memory:',
+      GATHERD_MAX_BATCH_JOBS: '20_000',
+      GATHERD_AUTH: 'off',
+    }
+
+    expect(readConfig(env)).toMatchObject({ port: 0, dataDir: ':memory:', maxBatchJobs: 20_000, auth: 'off' })
+  })
+
+  it('takes an empty variable for one that is not set', () => {
+    expect(readConfig({ GATHERD_PORT: '' }).port).toBe(3_000)
+  })
+
+  it('does not look at the variables of others', () => {
+    expect(() => readConfig({ PATH: '/bin', GATHER_PORT: 'x', PORT: 'x' })).not.toThrow()
+  })
+
+  it('names all that is wrong at once', () => {
+    expect(
+      refusal({ GATHERD_PORT: 'x', GATHERD_AUTH: 'maybe', GATHERD_MAX_WAIT_MS: '-1', GATHERD_NOPE_AT_ALL: '1' }),
+    ).toEqual([
+      'GATHERD_PORT must be a whole number.',
+      'GATHERD_AUTH must be one of on, off.',
+      'GATHERD_MAX_WAIT_MS must be a whole number.',
+      'GATHERD_NOPE_AT_ALL is no setting.',
+    ])
+  })
+
+  it.each([
+    [{ GATHERD_PORT: '65536' }, 'GATHERD_PORT must be at most 65535.'],
+    [{ GATHERD_PORT: '3000.5' }, 'GATHERD_PORT must be a whole number.'],
+    [{ GATHERD_PORT: '0x10' }, 'GATHERD_PORT must be a whole number.'],
+    [{ GATHERD_MAX_CONCURRENCY: '0' }, 'GATHERD_MAX_CONCURRENCY must be at least 1.'],
+    [{ GATHERD_MAX_BATCH_JOBS: '1000001' }, 'GATHERD_MAX_BATCH_JOBS must be at most 1000000.'],
+    [{ GATHERD_ADMIN_KEY: 'short' }, 'GATHERD_ADMIN_KEY must be 32 to 512 visible ASCII characters without blanks.'],
+    [{ GATHERD_LOG_LEVEL: 'loud' }, 'GATHERD_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent.'],
+    [{ GATHERD_PROT: '1' }, 'GATHERD_PROT is no setting; did you mean GATHERD_PORT?'],
+    [{ GATHERD_MAX_CONCURENCY: '1' }, 'GATHERD_MAX_CONCURENCY is no setting; did you mean GATHERD_MAX_CONCURRENCY?'],
+  ])('refuses %j', (env, line) => {
+    expect(refusal(env)).toContain(line)
+  })
+
+  it('says that Redis is not available yet', () => {
+    expect(refusal({ GATHERD_REDIS_URL: 'redis://localhost' })).toEqual([expect.stringContaining('not available yet')])
+  })
+
+  it('repeats no secret', () => {
+    expect(refusal({ GATHERD_ADMIN_KEY: 'hunter2' }).join()).not.toContain('hunter2')
+  })
+
+  it.each([['127.0.0.1'], ['127.1.2.3'], ['::1'], ['localhost']])('lets authentication be off on %s', (host) => {
+    expect(readConfig({ GATHERD_HOST: host, GATHERD_AUTH: 'off' }).auth).toBe('off')
+  })
+
+  it.each([['0.0.0.0'], ['::'], ['10.0.0.1'], ['example.com'], ['127.0.0.1.example.com'], ['localhost.example.com']])(
+    'does not let authentication be off on %s',
+    (host) => {
+      expect(refusal({ GATHERD_HOST: host, GATHERD_AUTH: 'off' })).toEqual([
+        `GATHERD_AUTH may be "off" on loopback only, and GATHERD_HOST is "${host}".`,
+      ])
+    },
+  )
+})
+
+describe('SETTINGS', () => {
+  it('describes every setting, with its default', () => {
+    expect(SETTINGS).toHaveLength(Object.keys(readConfig({})).length)
+    for (const setting of SETTINGS) expect(setting.description).toMatch(/\.$/)
+    expect(SETTINGS).toContainEqual({ name: 'GATHERD_PORT', default: '3000', description: expect.any(String) })
+    expect(SETTINGS).toContainEqual(expect.objectContaining({ name: 'GATHERD_ADMIN_KEY', default: null }))
+  })
+
+  it('has defaults that are taken when they are spelled out', () => {
+    const env = Object.fromEntries(
+      SETTINGS.filter((each) => each.default !== null).map((each) => [each.name, each.default ?? '']),
+    )
+
+    expect(readConfig(env)).toEqual(readConfig({}))
+  })
+})
