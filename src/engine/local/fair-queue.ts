@@ -56,6 +56,7 @@ export class FairQueue {
     lane.advance()
     grant.batch.tenant.ready.update(lane)
     this.#count(grant.batch, lane.host, 1)
+    this.#passOn(grant.batch.tenant, lane.host)
     this.#spend(grant.batch.tenant)
     return grant
   }
@@ -113,10 +114,19 @@ export class FairQueue {
   /** The tenant cannot start more: hosts that have woken its lanes wake another tenant's instead. */
   #handOn(tenant: TenantQueue): void {
     this.#round.delete(tenant)
+    this.#passOn(tenant, null)
+  }
+
+  /**
+   * The tenant does not use the slots it was woken for, having started something else or being unable to: the next one
+   * may, or a tenant with more urgent work of its own would keep a host idle for all others.
+   */
+  #passOn(tenant: TenantQueue, used: HostQueue | null): void {
     if (tenant.wokenBy.size === 0) return
-    const hosts = [...tenant.wokenBy]
-    tenant.wokenBy.clear()
-    for (const host of hosts) this.#wakeHost(host)
+    for (const host of [...tenant.wokenBy]) {
+      if (host === used || !tenant.wokenBy.delete(host)) continue
+      this.#wakeHost(host)
+    }
   }
 
   /** The tenant's first lane whose job may start now; lanes in front of it that may not are moved to where they wait. */
@@ -126,15 +136,41 @@ export class FairQueue {
       const { head } = lane
       if (lane.peek() >= 0 && lane.head !== head) {
         tenant.ready.update(lane)
+        while (this.#recall(lane));
         continue
       }
-      if (lane.peek() >= 0 && hasRoom(lane.batch) && (lane.host === null || hasRoom(lane.host))) return lane
+      if (lane.peek() >= 0 && hasRoom(lane.batch) && (lane.host === null || hasRoom(lane.host))) {
+        if (this.#recall(lane)) continue
+        return lane
+      }
       tenant.ready.remove(lane)
       this.#park(lane)
       this.#wakeBatch(lane.batch)
       if (lane.host !== null) this.#wakeHost(lane.host)
     }
     return null
+  }
+
+  /**
+   * Bring back a lane that is still parked at the batch or the host, if that has room again and the parked lane starts
+   * before `lane`: a slot wakes one lane only, and what that one was woken for may have been cancelled. No barging.
+   */
+  #recall(lane: Lane): boolean {
+    const { batch, host } = lane
+    if (hasRoom(batch) && this.#recallFrom(batch.parked, lane)) return true
+    const lanes = host?.parked.get(batch.tenant)
+    if (host === null || lanes === undefined || !hasRoom(host)) return false
+    const recalled = this.#recallFrom(lanes, lane)
+    if (lanes.size === 0) forget(batch.tenant, host)
+    return recalled
+  }
+
+  #recallFrom(lanes: Heap<Lane>, lane: Lane): boolean {
+    const first = firstOf(lanes)
+    if (first === undefined || !startsBefore(first, lane)) return false
+    lanes.remove(first)
+    this.#park(first)
+    return true
   }
 
   /** Put a lane where it waits; one with no jobs left is dropped. True when it may start now and so went to its tenant. */
@@ -151,8 +187,9 @@ export class FairQueue {
 
   #wakeBatch(batch: BatchQueue): void {
     while (hasRoom(batch)) {
-      const lane = batch.parked.pop()
+      const lane = firstOf(batch.parked)
       if (lane === undefined) return
+      batch.parked.remove(lane)
       if (this.#park(lane)) return this.#activate(batch.tenant)
     }
   }
@@ -168,12 +205,12 @@ export class FairQueue {
   #wakeTenantAt(host: HostQueue, tenant: TenantQueue, lanes: Heap<Lane>): boolean {
     host.parked.delete(tenant)
     let woken = false
-    while (!woken && lanes.size > 0) {
-      const lane = lanes.pop()
-      woken = lane !== undefined && this.#park(lane)
+    for (let lane = firstOf(lanes); lane !== undefined && !woken; lane = firstOf(lanes)) {
+      lanes.remove(lane)
+      woken = this.#park(lane)
     }
     if (lanes.size > 0) host.parked.set(tenant, lanes)
-    else tenant.parkedAt.delete(host)
+    else forget(tenant, host)
     if (!woken) return false
     tenant.wokenBy.add(host)
     this.#activate(tenant)
@@ -187,6 +224,23 @@ function parkAtHost(lane: Lane, host: HostQueue): void {
   host.parked.set(tenant, lanes)
   tenant.parkedAt.add(host)
   lanes.push(lane)
+}
+
+/** The lane that starts first of those that wait; what was cancelled meanwhile may have changed which one that is. */
+function firstOf(lanes: Heap<Lane>): Lane | undefined {
+  for (let lane = lanes.peek(); lane !== undefined; lane = lanes.peek()) {
+    const { head } = lane
+    if (lane.peek() < 0) lanes.remove(lane)
+    else if (lane.head === head) return lane
+    else lanes.update(lane)
+  }
+  return undefined
+}
+
+/** No lane of the tenant waits at the host any more. */
+function forget(tenant: TenantQueue, host: HostQueue): void {
+  host.parked.delete(tenant)
+  tenant.parkedAt.delete(host)
 }
 
 /** One lane for a range that shares priority and host, as nearly all do; else one for each pair of them. */
