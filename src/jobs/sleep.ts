@@ -31,6 +31,7 @@ export function sleepKind(): JobKind<SleepSpec> {
     description: 'Holds its slot for a while, then succeeds with the result it was given.',
     spec: SleepFields,
     onRestart: () => 'retry',
+    resumes: true,
     async run({ durationMs, result = null }, context) {
       await context.sleepUntil(context.startedAt + durationMs)
       // The end and the abort may come in one turn.

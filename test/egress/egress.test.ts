@@ -191,6 +191,18 @@ describe('Egress', () => {
     expect(egress.stats.idle).toBe(1)
   })
 
+  it('does not keep a connection that closed before it was given back', async () => {
+    await using origin = await startOrigin()
+    const egress = egressWith()
+    const connection = await egress.lease('a', new URL(origin.url()), never)
+    await expect(get(connection, '/reset')).rejects.toThrow()
+    while (egress.stats.open > 0) await new Promise((resolve) => setImmediate(resolve))
+
+    connection.release()
+
+    expect(egress.stats).toMatchObject({ idle: 0, pools: 0 })
+  })
+
   it('fails what was dispatched on a connection that is destroyed', async () => {
     await using origin = await startOrigin()
     const connection = await egressWith().lease('a', new URL(origin.url()), never)

@@ -1,3 +1,4 @@
+import type { Connection } from '../../egress/connection.ts'
 import type { Egress } from '../../egress/egress.ts'
 import { type AttemptContext, JobError } from '../kind.ts'
 import { asFetchError, fetchError } from './errors.ts'
@@ -62,25 +63,27 @@ export class FetchAttempt {
 
   async #exchange(request: HopRequest): Promise<HopResponse> {
     try {
-      return await this.#exchangeOnce(request, false)
+      return await this.#exchangeOn(await this.#lease(request, false), request)
     } catch (error) {
       if (!(error instanceof StaleConnectionError)) throw error
-      return this.#exchangeOnce(request, true)
+      return this.#exchangeOn(await this.#lease(request, true), request)
     }
   }
 
-  async #exchangeOnce(request: HopRequest, fresh: boolean): Promise<HopResponse> {
-    const { signal, clock, tenantId } = this.#context
+  #lease({ url }: HopRequest, fresh: boolean): Promise<Connection> {
+    return this.#parts.egress.lease(this.#context.tenantId, url, this.#context.signal, { fresh })
+  }
+
+  #exchangeOn(connection: Connection, request: HopRequest): Promise<HopResponse> {
+    const { signal, clock } = this.#context
     const { response, redirects, maxResponseBytes } = this.#spec
-    const { egress, limits } = this.#parts
-    const connection = await egress.lease(tenantId, request.url, signal, { fresh })
     this.#connectMs = connection.reused ? 0 : connection.connectMs
     return new Exchange({
       connection,
       request,
       signal,
       clock,
-      limits,
+      limits: this.#parts.limits,
       budget: this.#budget,
       maxBytes: maxResponseBytes,
       wantsBody: response === 'full' || response === 'json',

@@ -237,6 +237,13 @@ describe('fetch', () => {
       },
     )
 
+    it('does not wait for a body that announces too much', async () => {
+      await using bench = await startBench({ limits: { maxWireBytes: 7 } })
+
+      expect(await bench.failure('/half/a')).toEqual(failed('response_too_large'))
+      expect(await bench.failure('/half/b', { maxResponseBytes: 7 })).toEqual(failed('response_too_large'))
+    })
+
     it('allows an empty body under a maxResponseBytes of 0', async () => {
       await using bench = await startBench()
 
