@@ -1,13 +1,20 @@
 #!/usr/bin/env node
 import type { Command, Io } from './cli/io.ts'
+import { keys } from './cli/keys.ts'
+import { openapi } from './cli/openapi.ts'
+import { run } from './cli/run.ts'
 import { serve } from './cli/serve.ts'
 import { ServiceError } from './errors.ts'
 
-const COMMANDS: Record<string, Command> = { serve }
+/** Without a prototype: `gatherd toString` is no command. */
+const COMMANDS: Record<string, Command> = Object.assign(Object.create(null), { serve, run, keys, openapi })
 
 const HELP = `gatherd: asyncio's gather, as_completed and TaskGroup as an HTTP service.
 
-  gatherd serve            run the service
+  gatherd serve                       run the service
+  gatherd run <batch.json | ->        run one batch here, without a server
+  gatherd keys create|list|revoke     API keys of tenants
+  gatherd openapi                     print the OpenAPI document
   gatherd <command> --help
 
 `

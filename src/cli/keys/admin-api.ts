@@ -1,0 +1,91 @@
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { text as textOf } from 'node:stream/consumers'
+import { ConfigError } from '../../errors.ts'
+import type { KeyDesk, KeyInfo } from './desk.ts'
+
+/** An answer of the admin API, its body parsed. */
+interface Answer {
+  status: number
+  body: unknown
+}
+
+/**
+ * The keys of a running service, by its admin API.
+ * @throws {ConfigError} without an admin key or with a URL that is none.
+ */
+export function adminKeys(url: string, adminKey: string | undefined): KeyDesk {
+  const base = baseOf(url)
+  if (adminKey === undefined) throw new ConfigError('--url needs GATHERD_ADMIN_KEY or --admin-key as well.')
+  const call = (method: string, path: string, body?: unknown) => send({ base, adminKey, method, path, body })
+  return {
+    async create(tenantId, options) {
+      const tenant = `/v1/admin/tenants/${tenantId}`
+      // Only a tenant that is missing is made: PUT would replace the settings of one that is there.
+      if ((await call('GET', tenant)).status === 404) expectOk(await call('PUT', tenant, {}))
+      // The API's NewKey.
+      return expectOk(await call('POST', `${tenant}/keys`, options)) as KeyInfo & { key: string }
+    },
+    async list(tenantId) {
+      // The API's KeyList.
+      return (expectOk(await call('GET', `/v1/admin/tenants/${tenantId}/keys`)) as { data: KeyInfo[] }).data
+    },
+    async revoke(tenantId, keyId) {
+      expectOk(await call('DELETE', `/v1/admin/tenants/${tenantId}/keys/${encodeURIComponent(keyId)}`))
+    },
+    close: async () => undefined,
+  }
+}
+
+function baseOf(url: string): URL {
+  const base = URL.parse(url)
+  if (base !== null && (base.protocol === 'http:' || base.protocol === 'https:')) return base
+  throw new ConfigError(`--url is where the service is, such as http://127.0.0.1:3000, and not "${url}".`)
+}
+
+/** One request to the operator's own service: nothing of a tenant goes this way, so it is not the egress's. */
+async function send(call: {
+  base: URL
+  adminKey: string
+  method: string
+  path: string
+  body: unknown
+}): Promise<Answer> {
+  const { base, adminKey, method, path, body } = call
+  const url = new URL(path, base)
+  const headers = {
+    authorization: `Bearer ${adminKey}`,
+    accept: 'application/json',
+    'content-type': 'application/json',
+  }
+  const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, { method, headers, agent: false })
+  const answered = new Promise<Answer>((resolve, reject) => {
+    request.once('error', reject)
+    request.once('response', (response) => {
+      const status = response.statusCode ?? 0
+      textOf(response).then((text) => resolve({ status, body: parseOrNull(text) }), reject)
+    })
+  })
+  request.end(body === undefined ? undefined : JSON.stringify(body))
+  return await answered.catch((cause: NodeJS.ErrnoException) => {
+    throw new ConfigError(`${base.origin} does not answer: ${cause.message || cause.code}.`, { cause })
+  })
+}
+
+function parseOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // An empty answer, or not our service's: its status says enough.
+    return null
+  }
+}
+
+/** The body of a success. @throws {ConfigError} with what the service's problem document says. */
+function expectOk({ status, body }: Answer): unknown {
+  if (status >= 200 && status < 300) return body
+  const problem = typeof body === 'object' && body !== null ? body : {}
+  const detail = 'detail' in problem ? `: ${problem.detail}` : ''
+  const code = 'code' in problem ? `${problem.code}` : 'no problem document'
+  throw new ConfigError(`The service answered ${status} (${code})${detail}`)
+}

@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { DEFAULT_TENANT, KeyRing } from '../../auth/keyring.ts'
+import { systemClock } from '../../clock.ts'
+import { ConfigError, NotFoundError, StoreUnusableError } from '../../errors.ts'
+import { findTenant, keyView } from '../../http/tenants.ts'
+import { DATABASE_FILE, IN_MEMORY } from '../../store/sqlite/open.ts'
+import { SqliteStore } from '../../store/sqlite/store.ts'
+import type { KeyDesk } from './desk.ts'
+
+/**
+ * The keys of a data directory that no service runs on. With `mayCreate` it is made where there is none.
+ * @throws {ConfigError} {StoreUnusableError} when a service runs on it, with what to do then.
+ */
+export async function directoryKeys(dataDir: string, mayCreate: boolean): Promise<KeyDesk> {
+  if (dataDir === IN_MEMORY)
+    throw new ConfigError(`GATHERD_DATA_DIR is ${IN_MEMORY}, which keeps no keys. For a running service, use --url.`)
+  if (!mayCreate && !existsSync(join(dataDir, DATABASE_FILE)))
+    throw new ConfigError(
+      `There is no database in ${dataDir}, so there are no keys. GATHERD_DATA_DIR says where it is.`,
+    )
+  const store = await open(dataDir)
+  // With `off` the ring makes no first key of its own when it finds none.
+  const ring = new KeyRing({ store, clock: systemClock, auth: 'off' })
+  await ring.load()
+  return {
+    async create(tenantId, { name, expiresAt }) {
+      if (!(await hasTenant(store, tenantId)))
+        await store.putTenant({ id: tenantId, settings: {}, createdAt: Math.floor(systemClock.now()) })
+      const expiry = expiresAt === null ? null : Date.parse(expiresAt)
+      const { row, text } = await ring.create({ tenantId, name, expiresAt: expiry })
+      return { ...keyView(row), key: text }
+    },
+    async list(tenantId) {
+      await findTenant(store, tenantId).catch(() => refuse(`There is no tenant "${tenantId}" in ${dataDir}.`))
+      return ring.list(tenantId).map(keyView)
+    },
+    async revoke(tenantId, keyId) {
+      await ring.revoke(tenantId, keyId).catch((error: unknown) => {
+        if (error instanceof NotFoundError) refuse(`Tenant "${tenantId}" has no key ${keyId}.`)
+        throw error
+      })
+    },
+    close: () => store.close(),
+  }
+}
+
+async function open(dataDir: string): Promise<SqliteStore> {
+  try {
+    // A thread that dies fails the call that waits for it.
+    return await SqliteStore.open({ dataDir, onDeath: () => undefined })
+  } catch (error) {
+    if (!(error instanceof StoreUnusableError)) throw error
+    const hint =
+      'If that is the service, ask it instead: GATHERD_ADMIN_KEY=… gatherd keys … --url http://127.0.0.1:3000 (it must run ' +
+      'with the same GATHERD_ADMIN_KEY; the admin API under /v1/admin/tenants does the same).'
+    throw new StoreUnusableError(`${error.message}\n${hint}`, { cause: error })
+  }
+}
+
+async function hasTenant(store: SqliteStore, tenantId: string): Promise<boolean> {
+  return tenantId === DEFAULT_TENANT || (await store.tenants()).some(({ id }) => id === tenantId)
+}
+
+function refuse(message: string): never {
+  throw new ConfigError(message)
+}
