@@ -65,6 +65,8 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     },
   })
   for (const { id, settings } of await store.tenants()) engine.applyTenant(id, settings)
+  const recovered = await engine.recover()
+  if (recovered > 0) logger.info({ batches: recovered }, 'went on with what was left')
   const close = async () => {
     await engine.shutdown()
     await egress.close()

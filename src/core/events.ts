@@ -66,7 +66,7 @@ export type Effect =
   | { type: 'arm'; timer: TimerKind; index: number; at: number }
   /** Forget one timer, or with `timer` absent all of the job's. */
   | { type: 'disarm'; timer?: TimerKind; index: number }
-  /** The queued jobs from `from` up to but not including `to` may start. */
-  | { type: 'enqueue'; from: number; to: number }
+  /** The queued jobs from `from` up to but not including `to` may start; `resumed`: before everything that is only queued. */
+  | { type: 'enqueue'; from: number; to: number; resumed?: boolean }
   /** The started job at `index` has ended: its slot may be handed on, after everything before this. */
   | { type: 'release'; index: number }

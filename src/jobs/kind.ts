@@ -54,6 +54,8 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
   hostOf?(spec: Spec): string | undefined
   /** What to do with an attempt that a crash interrupted, when the job does not say. Default `retry`. */
   onRestart?(spec: Spec): 'retry' | 'fail'
+  /** A repeated attempt goes on from the first one's start, as a sleep does. Default: it starts anew. */
+  resumes?: boolean
   run(spec: Spec, context: AttemptContext): Promise<unknown>
 }
 

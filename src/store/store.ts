@@ -1,4 +1,5 @@
-import type { LogEntry } from '../core/events.ts'
+import type { IndexedError, LogEntry } from '../core/events.ts'
+import type { SavedJob } from '../core/restart.ts'
 import type { JobStateName } from '../core/states.ts'
 import type { JsonText, StreamEvent, TenantSettings } from '../engine/engine.ts'
 
@@ -116,6 +117,28 @@ export interface BatchRow {
   facts: string
 }
 
+/** What scheduling needs of the specs of a batch, by index; null: no job has it. Milliseconds, -1: none. */
+export interface PlanColumns {
+  timeoutMs: Float64Array | null
+  deadlineMs: Float64Array | null
+  queueTimeoutMs: Float64Array | null
+  delayMs: Float64Array | null
+  priority: Float64Array | null
+  /** 1: shielded. */
+  shield: Float64Array | null
+}
+
+/** A batch that has not drained, as a restart finds it. */
+export interface BatchHistory {
+  /** By index, see core's `Job`. */
+  states: Uint8Array
+  plans: PlanColumns
+  /** Jobs that have not ended and have a record, with their specs as JSON. */
+  unended: (SavedJob & { startedAt: number | null; spec: string })[]
+  /** Jobs that failed or timed out, in completion order. */
+  failures: IndexedError[]
+}
+
 /** One page of job views in order; `next` is where the next page begins, null when there is none. */
 export interface JobPage {
   data: JsonText[]
@@ -163,6 +186,11 @@ export interface Store extends DirectoryStore {
   specs(no: BatchNo, query: { from: number; limit: number }): Promise<string[]>
   /** Which of `names` jobs of the batch have already. */
   namesTaken(no: BatchNo, names: string[]): Promise<string[]>
+
+  /** Batches that have not drained, first accepted first. */
+  unfinished(): Promise<BatchRow[]>
+  /** The jobs of a batch as the record has them, for a restart. */
+  history(no: BatchNo): Promise<BatchHistory>
 
   /** Finish what was asked for and give the files back. May be called twice. */
   close(): Promise<void>

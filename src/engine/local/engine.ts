@@ -31,6 +31,7 @@ import { Follower, type FollowQuery } from './follow.ts'
 import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
 import type { LiveBatch } from './live-batch.ts'
+import { Recovery } from './recovery.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { Tenants } from './tenants.ts'
 
@@ -58,6 +59,7 @@ export class LocalEngine implements Engine {
   readonly #tenants: Tenants
   readonly #runtime: Runtime
   readonly #intake: Intake
+  readonly #recovery: Recovery
   readonly #commands: Commands
   readonly #follower: Follower
   readonly #cursors: Cursors
@@ -73,11 +75,17 @@ export class LocalEngine implements Engine {
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
     this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
     this.#intake = new Intake({ runtime: this.#runtime, store, hosts })
+    this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, kinds })
     this.#commands = new Commands({ runtime: this.#runtime, store })
     // One listener for each open stream and wait.
     setMaxListeners(0, this.#stopped.signal)
     this.#follower = new Follower({ runtime: this.#runtime, store, clock, shutdown: this.#stopped.signal })
     this.#cursors = new Cursors({ secret: store.secret })
+  }
+
+  /** Take up what the last process left, before the first request. Resolves with the number of batches. */
+  recover(): Promise<number> {
+    return this.#recovery.run()
   }
 
   get accepting(): boolean {

@@ -33,6 +33,14 @@ export class FairQueue {
     this.#activate(batch.tenant)
   }
 
+  /** The job was running when the service stopped: it goes before everything that is only queued. */
+  resume(batch: BatchQueue, index: number): void {
+    const priority = batch.priorities.get(index)
+    const host = batch.hosts[index] ?? null
+    batch.tenant.ready.push(new Lane({ batch, priority, host, order: 0, resumed: true, from: index, to: index + 1 }))
+    this.#activate(batch.tenant)
+  }
+
   /** A queued job got another priority, set in `priorities` before: it keeps its place in the order of acceptance. */
   requeue(batch: BatchQueue, index: number, order: number): void {
     if (isReady(batch.core, index)) this.enqueue(batch, index, index + 1, order)

@@ -13,6 +13,11 @@ export class Hosts {
     this.#kinds = options.kinds
   }
 
+  /** Whether hosts have a cap at all. */
+  get capped(): boolean {
+    return this.#cap > 0
+  }
+
   /** Hosts known. */
   get size(): number {
     return this.#hosts.size

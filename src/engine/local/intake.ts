@@ -1,6 +1,6 @@
 import { type JobPlan, newBatch } from '../../core/batch.ts'
 import type { Effect } from '../../core/events.ts'
-import { canAppend } from '../../core/step.ts'
+import { canAppend, step } from '../../core/step.ts'
 import {
   BatchFinishedError,
   BatchShuttingDownError,
@@ -110,10 +110,8 @@ export class Intake {
   /** The acceptance turn. The tenant's counts follow when the batch enters, after the commit. */
   #accept(live: LiveBatch, submission: BatchSubmission): Effect[] {
     this.#queue(live, 0, submission.jobs)
-    const { tenant } = live
-    const { queued, cancelling } = tenant
-    const effects = this.#runtime.decide(live, { type: 'accepted', jobs: submission.jobs.map(planOf) })
-    Object.assign(tenant, { queued, cancelling })
+    const jobs = submission.jobs.map(planOf)
+    const effects = step(live.core, { type: 'accepted', jobs }, this.#runtime.clock.now())
     this.#runtime.log(live, effects)
     return effects
   }

@@ -11,6 +11,8 @@ export class Lane implements HeapItem {
   readonly batch: BatchQueue
   readonly priority: number
   readonly host: HostQueue | null
+  /** Its job was running before a restart: it goes before everything that was only queued. */
+  readonly resumed: boolean
   /** When its jobs were accepted, relative to all others: lower is earlier. */
   readonly order: number
   #head: number
@@ -23,6 +25,7 @@ export class Lane implements HeapItem {
     priority: number
     host: HostQueue | null
     order: number
+    resumed?: boolean
     from: number
     to: number
     indexes?: Uint32Array
@@ -31,6 +34,7 @@ export class Lane implements HeapItem {
     this.priority = options.priority
     this.host = options.host
     this.order = options.order
+    this.resumed = options.resumed ?? false
     this.#indexes = options.indexes ?? null
     this.#head = this.#indexes === null ? options.from : 0
     this.#to = this.#indexes === null ? options.to : this.#indexes.length
@@ -67,6 +71,7 @@ export class Lane implements HeapItem {
 
 /** Higher priority first, then first accepted, then input order (semantics.md 6, invariant 7). */
 export function startsBefore(a: Lane, b: Lane): boolean {
+  if (a.resumed !== b.resumed) return a.resumed
   if (a.priority !== b.priority) return a.priority > b.priority
   return a.order === b.order ? a.head < b.head : a.order < b.order
 }

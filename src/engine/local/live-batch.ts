@@ -21,6 +21,8 @@ export class LiveBatch implements TimerOwner {
   readonly specs: SpecWindow
   /** By index. */
   readonly attempts = new Map<number, RunningAttempt>()
+  /** When jobs that go on after a restart had started, by index. */
+  readonly startedBefore = new Map<number, number>()
   /** The place in the order of acceptance of the jobs from an index on. */
   readonly orders: { from: number; order: number }[] = []
   /** The newest event that is on disk and may be shown. */

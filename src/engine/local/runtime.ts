@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import type { Effect, LogEntry, TimerKind } from '../../core/events.ts'
+import { INTERRUPTED } from '../../core/restart.ts'
 import { isTerminal, Job } from '../../core/states.ts'
 import { type Input, step } from '../../core/step.ts'
 import type { AttemptEnd } from '../../jobs/attempt.ts'
@@ -107,11 +108,12 @@ export class Runtime {
   }
 
   /** Take in a batch that is on disk: from now on it runs. */
-  enter(live: LiveBatch, effects: Effect[]): void {
+  enter(live: LiveBatch, effects: Effect[], { kick = true } = {}): void {
     this.#live.set(live.id, live)
     this.#byQueue.set(live.queue, live)
     live.tenant.queued += live.core.counts[Job.queued]
-    this.perform(live, effects)
+    for (const effect of effects) this.#perform(live, effect)
+    if (kick) this.#slots.kick()
     this.#retire(live)
   }
 
@@ -138,8 +140,9 @@ export class Runtime {
     for (const effect of effects) {
       if (effect.type !== 'log') continue
       this.journal.log(live, effect.entry)
-      const { type, index } = effect.entry
-      if (index >= 0 && type !== 'job.queued')
+      const { type, index, attempt } = effect.entry
+      // Queued for the first time, a job has no record.
+      if (index >= 0 && (type !== 'job.queued' || attempt !== undefined))
         this.journal.record(live, recordOf(live, effect.entry, ended?.index === index ? ended.end : undefined))
     }
   }
@@ -193,12 +196,17 @@ export class Runtime {
       case 'disarm':
         return live.disarm(effect.timer, effect.index)
       case 'enqueue':
-        return this.fair.enqueue(live.queue, effect.from, effect.to, live.orderOf(effect.from))
+        return this.#enqueue(live, effect.from, effect.to, effect.resumed ?? false)
       case 'release':
         return this.fair.release(live.queue, effect.index)
       default:
         return undefined
     }
+  }
+
+  #enqueue(live: LiveBatch, from: number, to: number, resumed: boolean): void {
+    if (resumed) this.fair.resume(live.queue, from)
+    else this.fair.enqueue(live.queue, from, to, live.orderOf(from))
   }
 
   /** What is done after a commit can come too late for a clock. */
@@ -216,7 +224,11 @@ export class Runtime {
       tenant.stuck++
       this.#events.stuck({ tenantId: tenant.id, batchId: live.id, index })
     }
-    const running = new RunningAttempt({ startedAt: this.clock.now(), timers: this.#timers, onStuck })
+    const running = new RunningAttempt({
+      startedAt: live.startedBefore.get(index) ?? this.clock.now(),
+      timers: this.#timers,
+      onStuck,
+    })
     live.attempts.set(index, running)
     this.#running++
     this.apply(live, { type: 'granted', index })
@@ -273,8 +285,10 @@ function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined)
   if (isTerminal(record.state)) record.finishedAt = entry.at
   if (count > 1) return record
   record.attempts = core.attempts.get(index)
-  record.startedAt = live.attempts.get(index)?.startedAt ?? null
+  record.startedAt = live.attempts.get(index)?.startedAt ?? live.startedBefore.get(index) ?? null
   record.cancelRequests = core.cancelRequests.get(index) ?? 0
+  // A job fails by its attempt's end, or because a restart found its attempt cut off.
+  if (record.state === Job.failed && end === undefined) record.error = JSON.stringify(INTERRUPTED)
   if (isTerminal(record.state) && end !== undefined && end.type !== 'unwound') {
     record.result = end.result
     if (end.type === 'threw') record.error = end.error

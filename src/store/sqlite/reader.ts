@@ -1,10 +1,12 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
-import type { LogEntry } from '../../core/events.ts'
+import { stopError } from '../../core/batch.ts'
+import type { IndexedError, LogEntry } from '../../core/events.ts'
 import type { BatchFacts } from '../../core/facts.ts'
 import { JOB_STATE_NAMES, type JobStateName } from '../../core/states.ts'
 import type { JsonText, StreamEvent } from '../../engine/engine.ts'
 import { eventText, isCompletion, type JobFacts, jobText } from '../render.ts'
 import {
+  type BatchHistory,
   type BatchNo,
   type BatchRow,
   JOBS_PER_BATCH,
@@ -14,6 +16,7 @@ import {
   type TenantRow,
 } from '../store.ts'
 import { unpackEntries } from './entries.ts'
+import { readJobs } from './history.ts'
 
 /** About how many characters a page may hold; the entry that goes past it is the page's last. */
 const PAGE_CHARS = 1_048_576
@@ -179,6 +182,32 @@ export class SqliteReader {
       if (chars >= PAGE_CHARS) break
     }
     return specs
+  }
+
+  unfinished(): BatchRow[] {
+    return this.#all('SELECT * FROM batches WHERE drained_at IS NULL ORDER BY no').map(batchRow)
+  }
+
+  history(no: BatchNo): BatchHistory {
+    const jobs = 'FROM specs s LEFT JOIN records r ON r.id = s.id WHERE s.id >= ? AND s.id < ? ORDER BY s.id'
+    const range = [no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH] as const
+    const count = Number(this.#get('SELECT count(*) AS count FROM specs WHERE id >= ? AND id < ?', ...range)?.count)
+    const rows = this.#statement(
+      `SELECT s.id, s.spec, r.state, r.attempts, r.started_at, r.cause, r.reason, r.cancel_requests ${jobs}`,
+    )
+    const ends = [...this.#events(no, 0)].filter(
+      ({ entry }) => entry.type === 'job.failed' || entry.type === 'job.timed_out',
+    )
+    const failures = ends.map(({ entry, offset }) => this.#failure(no, entry, offset))
+    return { ...readJobs(rows.iterate(...range), range[0], count), failures }
+  }
+
+  #failure(no: BatchNo, entry: LogEntry, offset: number): IndexedError {
+    const index = entry.index + offset
+    const error = this.#get('SELECT error FROM records WHERE id = ?', no * JOBS_PER_BATCH + index)?.error
+    // Records of failed jobs have an error; a timeout's follows from its cause.
+    const { type, code, message } = error == null ? stopError(entry.cause ?? null, null) : JSON.parse(String(error))
+    return { index, type, code, message }
   }
 
   namesTaken(no: BatchNo, names: string[]): string[] {

@@ -1,6 +1,16 @@
 import type { JobStateName } from '../../core/states.ts'
 import type { JsonText } from '../../engine/engine.ts'
-import type { BatchNo, BatchRow, CommitGroup, JobPage, KeyRow, LogPage, Store, TenantRow } from '../store.ts'
+import type {
+  BatchHistory,
+  BatchNo,
+  BatchRow,
+  CommitGroup,
+  JobPage,
+  KeyRow,
+  LogPage,
+  Store,
+  TenantRow,
+} from '../store.ts'
 import { IN_MEMORY } from './open.ts'
 import { StoreThread } from './thread.ts'
 
@@ -96,6 +106,14 @@ export class SqliteStore implements Store {
 
   namesTaken(no: BatchNo, names: string[]): Promise<string[]> {
     return this.#reader.call('namesTaken', no, names)
+  }
+
+  unfinished(): Promise<BatchRow[]> {
+    return this.#reader.call('unfinished')
+  }
+
+  history(no: BatchNo): Promise<BatchHistory> {
+    return this.#reader.call('history', no)
   }
 
   async close(): Promise<void> {

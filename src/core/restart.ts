@@ -1,0 +1,125 @@
+import { acceptedAt, type Batch, type BatchPlan, Flag, type JobPlan, newBatch, noteCause } from './batch.ts'
+import type { Effect, ErrorFacts, IndexedError } from './events.ts'
+import type { BatchFacts } from './facts.ts'
+import { applyPolicy, startHedge } from './policy.ts'
+import { type Cause, isTerminal, Job } from './states.ts'
+import { armOrDue, armQueued, endStopped } from './step.ts'
+import { endJob, enqueueReady, finish, log, type Turn } from './turn.ts'
+
+/** A job that has not ended and is more than queued: it ran, runs no more, or was told to stop. */
+export interface SavedJob {
+  index: number
+  state: number
+  attempts: number
+  cause: Cause | null
+  reason: string | null
+  cancelRequests: number
+}
+
+/** The jobs of a batch as the record has them. */
+export interface SavedJobs {
+  /** By index, see `Job`. */
+  states: Uint8Array
+  plan(index: number): JobPlan
+  unended: readonly SavedJob[]
+  /** The failures that the policy reports, in completion order. */
+  failures: IndexedError[]
+}
+
+/** The batch as it was when its last commit was written. */
+export function restoreBatch(
+  plan: BatchPlan,
+  facts: BatchFacts,
+  seq: number,
+  at: { settledAt: number | null },
+  jobs: SavedJobs,
+): Batch {
+  const batch = newBatch(plan)
+  const { counts: _counts, accepted, ...rest } = facts
+  Object.assign(batch, rest, { seq, accepted: [...accepted], settledAt: at.settledAt, failures: jobs.failures })
+  batch.total = jobs.states.length
+  batch.states = jobs.states
+  batch.flags = new Uint8Array(batch.total)
+  batch.causes = new Uint8Array(batch.total)
+  batch.attempts.extend(batch.total, 0)
+  for (let index = 0; index < batch.total; index++) restoreJob(batch, index, jobs.plan(index))
+  for (const job of jobs.unended) restoreUnended(batch, job)
+  return batch
+}
+
+function restoreJob(batch: Batch, index: number, plan: JobPlan): void {
+  batch.timeouts.extend(1, plan.timeoutMs ?? -1)
+  batch.counts[batch.states[index]]++
+  if (batch.policy === 'hedge' && batch.phase === 'running' && index >= batch.released)
+    batch.flags[index] |= Flag.hedged
+  if (plan.shield) batch.flags[index] |= Flag.shield
+  else if (!isTerminal(batch.states[index])) batch.liveUnshielded++
+}
+
+function restoreUnended(batch: Batch, job: SavedJob): void {
+  batch.attempts.set(job.index, job.attempts)
+  if (job.cause !== null) noteCause(batch, job.index, job.cause)
+  if (job.cancelRequests > 0) {
+    batch.cancelRequests.set(job.index, job.cancelRequests)
+    batch.reasons.set(job.index, job.reason)
+  }
+}
+
+/** The error of an attempt that the end of the process cut off and that is not repeated. */
+export const INTERRUPTED: ErrorFacts = {
+  type: 'InterruptedError',
+  code: 'interrupted',
+  message: 'The service stopped while the attempt was running, and its rule on restart is not to repeat it.',
+}
+
+/**
+ * The first turn after a restart. What was being stopped has stopped; what was running is queued again, before everything
+ * else, or ends as interrupted; every clock goes on from acceptance, and one that ran out meanwhile is due now.
+ *
+ * @param repeats - Whether the attempt that was running at `index` is to be made again.
+ */
+export function restart(batch: Batch, jobs: SavedJobs, repeats: (index: number) => boolean, now: number): Effect[] {
+  const turn: Turn = { batch, now, effects: [], releases: [] }
+  const again = jobs.unended.filter(({ index }) => settleAttempt(turn, index, repeats))
+  if (batch.timeoutMs !== null && batch.outcome === null)
+    armOrDue(turn, 'batch', -1, batch.accepted[0].at + batch.timeoutMs)
+  for (let index = 0; index < batch.total; index++) {
+    if (batch.states[index] === Job.queued)
+      armQueued(turn, index, planLeft(batch, index, jobs), acceptedAt(batch, index))
+  }
+  if (batch.policy === 'hedge') startHedge(turn)
+  for (const { index } of again) {
+    if (batch.states[index] === Job.queued)
+      turn.effects.push({ type: 'enqueue', from: index, to: index + 1, resumed: true })
+  }
+  enqueueReady(turn, 0, batch.total)
+  return finish(turn).filter(({ type }) => type !== 'release')
+}
+
+/** The clocks that still count: a job that has started once no longer waits for its first start. */
+function planLeft(batch: Batch, index: number, jobs: SavedJobs): JobPlan {
+  const plan = jobs.plan(index)
+  return batch.attempts.get(index) === 0 ? plan : { ...plan, queueTimeoutMs: null, delayMs: 0 }
+}
+
+/** What became of an attempt that the end of the process cut off; true when the job waits to be started again. */
+function settleAttempt(turn: Turn, index: number, repeats: (index: number) => boolean): boolean {
+  const { batch } = turn
+  if (batch.states[index] === Job.cancelling) endStopped(turn, index)
+  if (batch.states[index] !== Job.running) return batch.states[index] === Job.queued
+  if (repeats(index)) {
+    requeue(turn, index)
+    return true
+  }
+  endJob(turn, index, Job.failed, null)
+  applyPolicy(turn, index, INTERRUPTED)
+  return false
+}
+
+function requeue(turn: Turn, index: number): void {
+  const { batch } = turn
+  batch.counts[Job.running]--
+  batch.counts[Job.queued]++
+  batch.states[index] = Job.queued
+  log(turn, 'job.queued', index, { attempt: batch.attempts.get(index) + 1 })
+}
