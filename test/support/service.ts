@@ -285,7 +285,7 @@ export class Caller {
   async stream(id: string, options: StreamOptions = {}): Promise<EventStream> {
     const { format = 'ndjson', lastEventId, ...query } = options
     const parameters = new URLSearchParams(
-      Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+      Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]),
     )
     const response = await this.open('GET', `/v1/batches/${id}/events?${parameters}`, {
       accept: TYPES[format],
@@ -325,12 +325,10 @@ export class EventStream implements AsyncDisposable {
   readonly response: IncomingMessage
   /** Of an SSE stream: what came beside events, in order. */
   readonly notes: string[] = []
-  readonly #format: 'sse' | 'ndjson'
   readonly #events: AsyncGenerator<WireEvent, void, undefined>
 
   constructor(response: IncomingMessage, format: 'sse' | 'ndjson') {
     this.response = response
-    this.#format = format
     this.#events = format === 'sse' ? this.#readSse() : this.#readNdjson()
   }
 
