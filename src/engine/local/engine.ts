@@ -35,6 +35,9 @@ import { Recovery } from './recovery.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { Tenants } from './tenants.ts'
 
+/** How long a reader may take for the last line of its stream when the service stops. */
+const LAST_LINE_MS = 2_000
+
 /** What a local engine is made of. It does not own the store: whoever opened it closes it, after the engine. */
 export interface LocalEngineOptions {
   store: Store
@@ -246,6 +249,7 @@ export class LocalEngine implements Engine {
     await this.#runtime.whenIdle()
     await this.#runtime.journal.committed()
     this.#stopped.abort()
+    await this.#follower.ended(LAST_LINE_MS)
   }
 
   async #idleWithin(graceMs: number): Promise<void> {

@@ -24,6 +24,9 @@ export class Follower {
   readonly #store: Store
   readonly #clock: Clock
   readonly #shutdown: AbortSignal
+  /** Streams that have not ended, and who waits for the last of them. */
+  #open = 0
+  #allEnded: (() => void)[] = []
 
   /** `shutdown` aborts when the service stops: every stream then ends with its last line. */
   constructor(options: { runtime: Runtime; store: Store; clock: Clock; shutdown: AbortSignal }) {
@@ -56,6 +59,26 @@ export class Follower {
 
   /** The log after `query.after`, then live. */
   async *events(row: BatchRow, query: FollowQuery): AsyncGenerator<StreamEvent[]> {
+    this.#open++
+    try {
+      yield* this.#follow(row, query)
+    } finally {
+      this.#open--
+      if (this.#open === 0) for (const done of this.#allEnded.splice(0)) done()
+    }
+  }
+
+  /** Resolves when every stream has had its last line, or at the timeout: a reader may not be reading. */
+  async ended(timeoutMs: number): Promise<void> {
+    if (this.#open === 0) return
+    const done = Promise.withResolvers<void>()
+    this.#allEnded.push(done.resolve)
+    const timer = this.#clock.after(timeoutMs, done.resolve)
+    await done.promise
+    timer.cancel()
+  }
+
+  async *#follow(row: BatchRow, query: FollowQuery): AsyncGenerator<StreamEvent[]> {
     const deadline = query.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + query.timeoutMs
     let { after } = query
     while (!query.signal?.aborted) {
