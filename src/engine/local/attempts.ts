@@ -102,12 +102,14 @@ function contextOf(
     attempt: live.core.attempts.get(index),
     context: spec.context === undefined ? live.header.context : { ...live.header.context, ...spec.context },
     traceparent: live.header.traceparent,
-    sleepUntil: (dueAt) => sleepUntil(timers, signal, dueAt),
+    sleepUntil: (dueAt) => sleepUntil(clock, timers, signal, dueAt),
   }
 }
 
 /** Resolves at `dueAt`, never before; rejects with the signal's reason when that aborts first. */
-export function sleepUntil(timers: Timers, signal: AbortSignal, dueAt: number): Promise<void> {
+export function sleepUntil(clock: Clock, timers: Timers, signal: AbortSignal, dueAt: number): Promise<void> {
+  if (signal.aborted) return Promise.reject(signal.reason)
+  if (dueAt <= clock.now()) return Promise.resolve()
   return new Promise((resolve, reject) => {
     const onAbort = () => {
       timers.cancel(timer)
@@ -121,6 +123,5 @@ export function sleepUntil(timers: Timers, signal: AbortSignal, dueAt: number): 
     }
     const timer = timers.arm(owner, 'sleep', 0, dueAt)
     signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
   })
 }

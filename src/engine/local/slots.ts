@@ -57,7 +57,8 @@ class TicketQueue implements Queue<RunFunction, QueueAddOptions> {
 
 /**
  * The server's slots: at most `concurrency` jobs at once, the next one chosen by the fair queue. A slot is held until
- * the promise of `run` settles, so `run` must not settle before the work has really stopped.
+ * the promise of `run` settles, so `run` must not settle before the work has really stopped. A slot that is free again
+ * takes the next eligible job at once; only without one does p-queue get it back (a task of p-queue costs 4 to 8 µs).
  */
 export class Slots {
   readonly #queue: PQueue<TicketQueue>
@@ -94,7 +95,7 @@ export class Slots {
 
   /** A job may have become eligible: start what fits, and leave one ticket for p-queue to draw when a slot comes back. */
   kick(): void {
-    while (!this.#stopped && this.#wantsTicket()) void this.#queue.add(() => this.#start())
+    while (!this.#stopped && this.#wantsTicket()) void this.#queue.add(() => this.#serve())
   }
 
   /** Start nothing more; what runs goes on. */
@@ -108,9 +109,14 @@ export class Slots {
     return this.#queue.pending < this.#queue.concurrency || this.#tickets.spare === 0
   }
 
-  #start(): Promise<void> {
-    this.#kickSoon()
-    return this.#run(this.#tickets.claim())
+  /** One slot, from job to job: it goes back to p-queue when no job is eligible, not between two that are. */
+  async #serve(): Promise<void> {
+    let grant: Grant | null = this.#tickets.claim()
+    while (grant !== null) {
+      this.#kickSoon()
+      await this.#run(grant)
+      grant = this.#stopped ? null : this.#fair.take()
+    }
   }
 
   /** Not at once: inside p-queue's own loop every start would nest the next. */
