@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreUnusableError } from '../../errors.ts'
 import { MIGRATIONS } from './migrations.ts'
@@ -17,12 +17,17 @@ export const DATABASE_FILE = 'gatherd.db'
  */
 export function openWriter(dataDir: string): DatabaseSync {
   const database = usable(dataDir, () => new DatabaseSync(databasePath(dataDir), { timeout: 5_000 }))
-  usable(dataDir, () => {
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000')
-    database.exec('PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32000')
-    migrate(database)
-  })
-  return database
+  try {
+    usable(dataDir, () => {
+      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000')
+      database.exec('PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32000')
+      migrate(database)
+    })
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
 }
 
 /** A second connection that sees committed data only. The database must exist. */
@@ -39,7 +44,7 @@ export function openReader(dataDir: string): DatabaseSync {
  */
 export function lockDirectory(dataDir: string): DatabaseSync | null {
   if (dataDir === IN_MEMORY) return null
-  usable(dataDir, () => mkdirSync(dataDir, { recursive: true }))
+  usable(dataDir, () => makeDirectory(dataDir))
   const lock = usable(dataDir, () => new DatabaseSync(join(dataDir, 'gatherd.lock'), { timeout: 0 }))
   try {
     lock.exec('BEGIN EXCLUSIVE')
@@ -76,6 +81,14 @@ function migrate(database: DatabaseSync): void {
   for (let next = version; next < MIGRATIONS.length; next++) {
     database.exec(`BEGIN IMMEDIATE; ${MIGRATIONS[next]}; PRAGMA user_version = ${next + 1}; COMMIT`)
   }
+}
+
+/** As `mkdir -p`. Node's own `recursive` never comes back from a path under which nothing can be made, as in /proc. */
+function makeDirectory(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+  const parent = dirname(resolve(path))
+  if (parent !== resolve(path)) makeDirectory(parent)
+  mkdirSync(path)
 }
 
 function usable<T>(dataDir: string, open: () => T): T {

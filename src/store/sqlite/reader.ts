@@ -96,7 +96,8 @@ export class SqliteReader {
   }
 
   job(no: BatchNo, index: number): JsonText | null {
-    const origin = this.#origin(no)
+    // Beyond its range lie the next batch's jobs.
+    const origin = index < JOBS_PER_BATCH ? this.#origin(no) : null
     return origin === null ? null : this.#jobText(origin, index)
   }
 

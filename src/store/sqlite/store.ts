@@ -117,7 +117,8 @@ export class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#writer.close()
+    // The last connection to close empties the WAL into the database, which a reader cannot.
     await this.#reader.close()
+    await this.#writer.close()
   }
 }

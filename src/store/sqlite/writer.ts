@@ -91,7 +91,9 @@ export class SqliteWriter {
 const SQL = {
   addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')`,
   addLabel: 'INSERT INTO labels (tenant_id, key, value, no) VALUES (?, ?, ?, ?)',
-  addSpec: 'INSERT OR REPLACE INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)',
+  // Not OR REPLACE: that would also replace the job whose name is taken.
+  addSpec: `INSERT INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, spec = excluded.spec`,
   setHead: 'UPDATE batches SET state = ?, seq = ?, settled_at = ?, drained_at = ?, facts = ? WHERE no = ?',
   setRecord: `INSERT OR REPLACE INTO records
     (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

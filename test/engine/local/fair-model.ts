@@ -57,7 +57,7 @@ export class FairWorld {
       plans.map(() => ({})),
       0,
     )
-    plans.forEach((plan, i) => this.#describe(batch, from + i, order, plan))
+    for (const [i, plan] of plans.entries()) this.#describe(batch, from + i, order, plan)
     let start = from
     for (let i = from; i <= batch.core.total; i++) {
       if (i < batch.core.total && !plans[i - from].delayed) continue

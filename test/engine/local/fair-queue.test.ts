@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { TenantSettings } from '../../../src/engine/engine.ts'
 import { FairWorld, isHeldBack, type JobPlan } from './fair-model.ts'
 
 type Op =
@@ -52,7 +53,7 @@ const op: fc.Arbitrary<Op> = fc.oneof(
 const settings = fc.record({ maxConcurrency: fc.integer({ min: 1, max: 4 }), weight: fc.integer({ min: 1, max: 3 }) })
 const worldOptions = fc.record({
   tenants: fc.array(settings, { minLength: 1, maxLength: 4 }),
-  hostCaps: fc.constantFrom([], [1, 1], [1, 2], [2, 3]),
+  hostCaps: fc.constantFrom<number[]>([], [1, 1], [1, 2], [2, 3]),
 })
 
 function pickOf<T>(items: T[], pick: number): T | undefined {
@@ -241,24 +242,24 @@ describe('FairQueue', () => {
     expect(starts).toContain(waiting)
   })
 
-  it.each([
-    [{ paused: true }, 'is paused'],
-    [{ maxConcurrency: 1 }, 'has reached its cap'],
-  ])('hands a host on when the tenant that it woke %o', (settings) => {
-    const world = new FairWorld({ tenants: [{ maxConcurrency: 9 }, {}, {}], hostCaps: [1] })
-    const [woken, next, first] = world.tenants
-    world.submit(woken, null, ONE)
-    world.take()
-    world.submit(first, null, AT_HOST)
-    const running = world.take()
-    world.submit(woken, null, AT_HOST)
-    world.submit(next, null, AT_HOST)
-    world.check()
-    if (running !== null) world.release(running)
-    world.set(woken, settings)
+  it.each<TenantSettings>([{ paused: true }, { maxConcurrency: 1 }])(
+    'hands a host on when the tenant that it woke %o',
+    (settings) => {
+      const world = new FairWorld({ tenants: [{ maxConcurrency: 9 }, {}, {}], hostCaps: [1] })
+      const [woken, next, first] = world.tenants
+      world.submit(woken, null, ONE)
+      world.take()
+      world.submit(first, null, AT_HOST)
+      const running = world.take()
+      world.submit(woken, null, AT_HOST)
+      world.submit(next, null, AT_HOST)
+      world.check()
+      if (running !== null) world.release(running)
+      world.set(woken, settings)
 
-    expect(world.take()?.tenant).toBe(next)
-  })
+      expect(world.take()?.tenant).toBe(next)
+    },
+  )
 
   it('hands a host on when the job that it woke was cancelled', () => {
     const world = new FairWorld({ tenants: [{}, {}, {}], hostCaps: [1] })
