@@ -121,7 +121,9 @@ export class Runtime {
   apply(live: LiveBatch, input: Input, ended?: Ended): void {
     const effects = this.decide(live, input)
     this.log(live, effects, ended)
-    this.perform(live, effects)
+    for (const effect of effects) this.#perform(live, effect)
+    // The slot of an ended job takes the next one itself.
+    if (ended === undefined) this.#slots.kick()
   }
 
   /** The core's part of a turn. */

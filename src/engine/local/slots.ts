@@ -117,6 +117,7 @@ export class Slots {
       await this.#run(grant)
       grant = this.#stopped ? null : this.#fair.take()
     }
+    this.#kickSoon()
   }
 
   /** Not at once: inside p-queue's own loop every start would nest the next. */
