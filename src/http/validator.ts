@@ -1,7 +1,7 @@
 import type { FastifySchemaCompiler } from 'fastify'
 import type { z } from 'zod'
 import { InvalidArgumentError, ServiceError } from '../errors.ts'
-import { check } from '../schema/check.ts'
+import { check, checkForm } from '../schema/check.ts'
 import { pointerOf } from '../schema/pointer.ts'
 import { emptyBody } from './body.ts'
 
@@ -26,8 +26,11 @@ export const documentationOnly: FastifySchemaCompiler<any> = (route) =>
   route.httpPart === 'body' ? () => true : validatorCompiler(route)
 
 function readPart(schema: z.ZodType, data: unknown, httpPart = ''): unknown {
-  if (httpPart !== 'body' || data !== null) return check(schema, data, httpPart === 'body' ? [] : [httpPart])
+  // A malformed id is an id that is not found.
+  if (httpPart === 'params') return checkForm(schema, data, [httpPart])
+  if (httpPart !== 'body') return check(schema, data, [httpPart])
   // Fastify hands over no body as null.
+  if (data !== null) return check(schema, data)
   if (!schema.safeParse(undefined).success) throw emptyBody()
   return undefined
 }
@@ -56,13 +59,16 @@ function shapeOf(schema: z.ZodType): Record<string, z.ZodType> {
 }
 
 function gather(shape: Record<string, z.ZodType>, raw: Record<string, unknown>): Record<string, unknown> {
-  const query: Record<string, unknown> = {}
-  const labels: Record<string, unknown> = {}
+  // Without prototypes: a parameter may be called __proto__, and is told that there is none of that name.
+  const query: Record<string, unknown> = Object.create(null)
+  const labels: Record<string, unknown> = Object.create(null)
   for (const [name, value] of Object.entries(raw)) {
+    const field = Object.hasOwn(shape, name) ? shape[name] : undefined
     if (shape.labels && name.startsWith(LABEL_PREFIX)) labels[name] = value
-    else query[name] = shape[name]?.safeParse(value).success ? value : numeric(value)
+    else query[name] = field?.safeParse(value).success ? value : numeric(value)
   }
-  return shape.labels ? { ...query, labels } : query
+  if (shape.labels) query.labels = labels
+  return query
 }
 
 function numeric(value: unknown): unknown {

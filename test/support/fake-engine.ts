@@ -188,7 +188,7 @@ export class FakeEngine implements Engine {
         at += fresh.length
         if (fresh.length > 0) yield fresh
         if (fresh.some(({ type }) => type === 'batch.drained')) return
-        if (at === fake.events.length) await this.#change(fake, signal)
+        if (fresh.length === 0) await this.#change(fake, signal)
       }
     } finally {
       this.openStreams -= 1

@@ -1,0 +1,185 @@
+import { describe, expect, it } from 'vitest'
+import { AdminTenantList, AdminTenantView, KeyList, NewKeyView } from '../../src/schema/admin.ts'
+import { startFake } from '../support/fake-parts.ts'
+
+describe('PUT /v1/admin/tenants/{tenantId}', () => {
+  it('creates a tenant, and applies its settings at once', async () => {
+    await using service = await startFake()
+
+    const response = await service.admin
+      .put('/v1/admin/tenants/acme')
+      .send({ maxConcurrency: 3, weight: null, paused: true })
+
+    expect(response.status).toBe(201)
+    expect(AdminTenantView.parse(response.body)).toMatchObject({
+      id: 'acme',
+      maxConcurrency: 3,
+      weight: null,
+      paused: true,
+    })
+    expect(service.engine.called('applyTenant')).toEqual([['applyTenant', 'acme', { maxConcurrency: 3, paused: true }]])
+    expect(service.directory.tenantRows.get('acme')?.settings).toEqual({ maxConcurrency: 3, paused: true })
+  })
+
+  it('replaces all settings of a tenant, and keeps when it was created', async () => {
+    await using service = await startFake()
+    const first = await service.admin.put('/v1/admin/tenants/acme').send({ maxConcurrency: 3 })
+
+    const response = await service.admin.put('/v1/admin/tenants/acme').send({ weight: 2 })
+
+    expect(response.status).toBe(200)
+    expect(response.body).toMatchObject({ maxConcurrency: null, weight: 2, createdAt: first.body.createdAt })
+  })
+
+  it('names every wrong field', async () => {
+    await using service = await startFake()
+    const body = { maxConcurrency: 0, maxBatchJobs: 1_000_001, weight: '1', rate: 5 }
+
+    const response = await service.admin.put('/v1/admin/tenants/acme').send(body)
+
+    expect(response.body.errors.map((error: { pointer: string }) => error.pointer).sort()).toEqual([
+      '/maxBatchJobs',
+      '/maxConcurrency',
+      '/rate',
+      '/weight',
+    ])
+  })
+
+  it.each([['-a'], ['A'], ['a'.repeat(65)], ['a%20b'], ['%00']])('refuses the id %s', async (id) => {
+    await using service = await startFake()
+
+    const response = await service.admin.put(`/v1/admin/tenants/${id}`).send({})
+
+    expect(response.status).toBe(422)
+    expect(response.body.errors[0].pointer).toBe('/params/tenantId')
+  })
+
+  it('applies nothing that could not be stored', async () => {
+    await using service = await startFake()
+    service.directory.putTenant = () => Promise.reject(new Error('disk full'))
+
+    const response = await service.admin.put('/v1/admin/tenants/acme').send({})
+
+    expect(response.status).toBe(500)
+    expect(service.engine.called('applyTenant')).toEqual([])
+  })
+})
+
+describe('GET /v1/admin/tenants', () => {
+  it('lists all tenants', async () => {
+    await using service = await startFake()
+    await service.admin.put('/v1/admin/tenants/acme').send({})
+
+    const response = await service.admin.get('/v1/admin/tenants')
+
+    expect(AdminTenantList.parse(response.body).data.map(({ id }) => id)).toEqual(['default', 'acme'])
+  })
+
+  it('reads one', async () => {
+    await using service = await startFake()
+
+    const response = await service.admin.get('/v1/admin/tenants/default')
+
+    expect(AdminTenantView.parse(response.body)).toMatchObject({ id: 'default', maxConcurrency: null, paused: false })
+  })
+
+  it.each([['nobody'], ['%00'], ['A B']])('does not know %s', async (id) => {
+    await using service = await startFake()
+
+    const response = await service.admin.get(`/v1/admin/tenants/${encodeURIComponent(decodeURIComponent(id))}`)
+
+    expect([response.status, response.body.code]).toEqual([404, 'not_found'])
+  })
+})
+
+describe('/v1/admin/tenants/{tenantId}/keys', () => {
+  it('makes a key that works at once, and shows it this once', async () => {
+    await using service = await startFake()
+    await service.admin.put('/v1/admin/tenants/acme').send({})
+
+    const made = await service.admin.post('/v1/admin/tenants/acme/keys').send({ name: 'ci' })
+    const used = await service.anybody.get('/v1/tenant').set('authorization', `Bearer ${made.body.key}`)
+    const listed = await service.admin.get('/v1/admin/tenants/acme/keys')
+
+    expect(made.status).toBe(201)
+    expect(NewKeyView.parse(made.body)).toMatchObject({
+      tenantId: 'acme',
+      name: 'ci',
+      scopes: ['jobs'],
+      expiresAt: null,
+    })
+    expect(used.body.id).toBe('acme')
+    expect(KeyList.parse(listed.body).data).toMatchObject([{ id: made.body.id, name: 'ci', revokedAt: null }])
+    expect(listed.text).not.toContain(made.body.key)
+  })
+
+  it('makes a key without a body', async () => {
+    await using service = await startFake()
+
+    const response = await service.admin.post('/v1/admin/tenants/default/keys')
+
+    expect(response.status).toBe(201)
+    expect(response.body).toMatchObject({ name: null, scopes: ['jobs'] })
+  })
+
+  it('makes a key that expires', async () => {
+    await using service = await startFake()
+    const expiresAt = '2020-01-01T00:00:00.000Z'
+
+    const made = await service.admin.post('/v1/admin/tenants/default/keys').send({ expiresAt })
+    const used = await service.anybody.get('/v1/tenant').set('authorization', `Bearer ${made.body.key}`)
+
+    expect(made.body.expiresAt).toBe(expiresAt)
+    expect(used.status).toBe(401)
+  })
+
+  it('makes a key for the admin routes', async () => {
+    await using service = await startFake()
+    const made = await service.admin.post('/v1/admin/tenants/default/keys').send({ scopes: ['admin'] })
+
+    const asAdmin = await service.anybody.get('/v1/admin/tenants').set('authorization', `Bearer ${made.body.key}`)
+    const asTenant = await service.anybody.get('/v1/tenant').set('authorization', `Bearer ${made.body.key}`)
+
+    expect([asAdmin.status, asTenant.status]).toEqual([200, 403])
+  })
+
+  it.each([
+    [{ scopes: [] }, '/scopes'],
+    [{ scopes: ['root'] }, '/scopes/0'],
+    [{ expiresAt: 'soon' }, '/expiresAt'],
+    [{ expiresAt: 5 }, '/expiresAt'],
+    [{ name: 'n'.repeat(201) }, '/name'],
+    [{ secret: 'x' }, '/secret'],
+  ])('refuses %j', async (body, pointer) => {
+    await using service = await startFake()
+
+    const response = await service.admin.post('/v1/admin/tenants/default/keys').send(body)
+
+    expect(response.body.errors).toMatchObject([{ pointer }])
+  })
+
+  it('revokes a key, at once and as often as it is asked', async () => {
+    await using service = await startFake()
+    const [row] = service.keys.list('default')
+
+    const first = await service.admin.delete(`/v1/admin/tenants/default/keys/${row?.id}`)
+    const second = await service.admin.delete(`/v1/admin/tenants/default/keys/${row?.id}`)
+
+    expect([first.status, second.status, first.text]).toEqual([204, 204, ''])
+    expect((await service.http.get('/v1/tenant')).status).toBe(401)
+  })
+
+  it('does not know keys and tenants that are not there', async () => {
+    await using service = await startFake()
+    const [row] = service.keys.list('default')
+
+    const answers = [
+      await service.admin.post('/v1/admin/tenants/nobody/keys'),
+      await service.admin.get('/v1/admin/tenants/nobody/keys'),
+      await service.admin.delete(`/v1/admin/tenants/nobody/keys/${row?.id}`),
+      await service.admin.delete('/v1/admin/tenants/default/keys/nope'),
+    ]
+
+    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 404])
+  })
+})
