@@ -26,6 +26,7 @@ import type {
   TenantView,
 } from '../engine.ts'
 import { rowView } from '../views.ts'
+import { STUCK_AFTER_MS } from './attempts.ts'
 import { Commands } from './commands.ts'
 import { Follower, type FollowQuery } from './follow.ts'
 import { Hosts } from './hosts.ts'
@@ -34,6 +35,9 @@ import type { LiveBatch } from './live-batch.ts'
 import { Recovery } from './recovery.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { Tenants } from './tenants.ts'
+
+/** How long the last commit may take when the service stops. */
+const LAST_COMMIT_MS = 10_000
 
 /** How long a reader may take for the last line of its stream when the service stops. */
 const LAST_LINE_MS = 2_000
@@ -243,20 +247,22 @@ export class LocalEngine implements Engine {
 
   async #drain(graceMs: number): Promise<void> {
     this.#runtime.stopStarting()
-    await this.#idleWithin(graceMs)
+    await this.#within(graceMs, this.#runtime.whenIdle())
     if (this.#durable) this.#runtime.abandon()
     else for (const live of this.#runtime.values()) this.#runtime.apply(live, { type: 'shutDown' })
-    await this.#runtime.whenIdle()
-    await this.#runtime.journal.committed()
+    // Neither work that ignores its abort nor a disk that takes nothing may keep the process from ending.
+    await this.#within(STUCK_AFTER_MS, this.#runtime.whenIdle())
+    await this.#within(LAST_COMMIT_MS, this.#runtime.journal.committed())
     this.#stopped.abort()
     await this.#follower.ended(LAST_LINE_MS)
   }
 
-  async #idleWithin(graceMs: number): Promise<void> {
-    if (graceMs <= 0) return
-    const grace = Promise.withResolvers<void>()
-    const timer = this.#clock.after(graceMs, grace.resolve)
-    await Promise.race([this.#runtime.whenIdle(), grace.promise])
+  /** Resolves when `done` does, or after `timeoutMs`. */
+  async #within(timeoutMs: number, done: Promise<void>): Promise<void> {
+    if (timeoutMs <= 0) return
+    const over = Promise.withResolvers<void>()
+    const timer = this.#clock.after(timeoutMs, over.resolve)
+    await Promise.race([done, over.promise])
     timer.cancel()
   }
 

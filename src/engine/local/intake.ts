@@ -131,6 +131,7 @@ export class Intake {
       await this.#runtime.journal.enter(live, batch, newJobs(no, 0, jobs))
     } catch (error) {
       live.close()
+      this.#hosts.release(live.queue)
       throw error
     }
   }

@@ -66,6 +66,7 @@ export class Slots {
   readonly #fair: FairQueue
   readonly #run: (grant: Grant) => Promise<void>
   #kicking = false
+  #starting = false
   #stopped = false
 
   constructor(options: { concurrency: number; fair: FairQueue; run: (grant: Grant) => Promise<void> }) {
@@ -89,12 +90,19 @@ export class Slots {
     return this.#queue.pending
   }
 
+  /** Tickets that wait in p-queue: one at most, for the next slot that comes back. */
+  get tickets(): number {
+    return this.#tickets.spare
+  }
+
   get concurrency(): number {
     return this.#queue.concurrency
   }
 
   /** A job may have become eligible: start what fits, and leave one ticket for p-queue to draw when a slot comes back. */
   kick(): void {
+    // A job that starts kicks as well; to start the next one inside it would nest as deep as there are free slots.
+    if (this.#starting) return
     while (!this.#stopped && this.#wantsTicket()) void this.#queue.add(() => this.#serve())
   }
 
@@ -114,10 +122,19 @@ export class Slots {
     let grant: Grant | null = this.#tickets.claim()
     while (grant !== null) {
       this.#kickSoon()
-      await this.#run(grant)
+      await this.#start(grant)
       grant = this.#stopped ? null : this.#fair.take()
     }
     this.#kickSoon()
+  }
+
+  #start(grant: Grant): Promise<void> {
+    this.#starting = true
+    try {
+      return this.#run(grant)
+    } finally {
+      this.#starting = false
+    }
   }
 
   /** Not at once: inside p-queue's own loop every start would nest the next. */

@@ -72,10 +72,13 @@ export class Timers {
 
   #fire(): void {
     const now = this.#clock.now()
-    for (let next = this.#heap.peek(); next !== undefined && next.at <= now; next = this.#heap.peek()) {
-      this.#heap.remove(next)
-      next.owner.due(next.kind, next.index)
+    try {
+      for (let next = this.#heap.peek(); next !== undefined && next.at <= now; next = this.#heap.peek()) {
+        this.#heap.remove(next)
+        next.owner.due(next.kind, next.index)
+      }
+    } finally {
+      this.#arm()
     }
-    this.#arm()
   }
 }
