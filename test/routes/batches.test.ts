@@ -293,7 +293,7 @@ describe('GET /v1/batches', () => {
 
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(fc.string(), fc.string()), { maxLength: 4 }), async (pairs) => {
-        const query = pairs.map(([name, value]) => `${escape(name)}=${escape(value)}`).join('&')
+        const query = pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join('&')
 
         const response = await service.http.get(`/v1/batches?${query}`)
 
@@ -305,7 +305,7 @@ describe('GET /v1/batches', () => {
 })
 
 /** Percent-encodes every character that is not a letter or digit, also what is not well-formed. */
-function escape(text: string): string {
+function encode(text: string): string {
   return encodeURIComponent(text.toWellFormed())
 }
 

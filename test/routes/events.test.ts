@@ -181,7 +181,7 @@ describe('GET /v1/batches/{batchId}/events', () => {
           yield [{ seq: 1, type: 'x', json: JSON.stringify(fill) }]
         }
       }
-      await source?.[Symbol.asyncIterator]().return?.()
+      await source?.[Symbol.asyncIterator]().return?.(undefined)
       return endless()
     }
 
