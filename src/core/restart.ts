@@ -21,6 +21,7 @@ export interface SavedJobs {
   /** By index, see `Job`. */
   states: Uint8Array
   plan(index: number): JobPlan
+  /** In input order. */
   unended: readonly SavedJob[]
   /** The failures that the policy reports, in completion order. */
   failures: IndexedError[]
@@ -59,10 +60,8 @@ function restoreJob(batch: Batch, index: number, plan: JobPlan): void {
 function restoreUnended(batch: Batch, job: SavedJob): void {
   batch.attempts.set(job.index, job.attempts)
   if (job.cause !== null) noteCause(batch, job.index, job.cause)
-  if (job.cancelRequests > 0) {
-    batch.cancelRequests.set(job.index, job.cancelRequests)
-    batch.reasons.set(job.index, job.reason)
-  }
+  if (job.cancelRequests > 0) batch.cancelRequests.set(job.index, job.cancelRequests)
+  if (job.cause === 'user') batch.reasons.set(job.index, job.reason)
 }
 
 /** The error of an attempt that the end of the process cut off and that is not repeated. */
@@ -88,11 +87,16 @@ export function restart(batch: Batch, jobs: SavedJobs, repeats: (index: number) 
       armQueued(turn, index, planLeft(batch, index, jobs), acceptedAt(batch, index))
   }
   if (batch.policy === 'hedge') startHedge(turn)
-  for (const { index } of again) {
-    if (batch.states[index] === Job.queued)
-      turn.effects.push({ type: 'enqueue', from: index, to: index + 1, resumed: true })
+  // What the ends above let go is enqueued here with all the others, once each.
+  turn.effects = turn.effects.filter(({ type }) => type !== 'enqueue')
+  const resumed = again.filter(({ index }) => batch.states[index] === Job.queued).map(({ index }) => index)
+  for (const index of resumed) turn.effects.push({ type: 'enqueue', from: index, to: index + 1, resumed: true })
+  let from = 0
+  for (const index of resumed) {
+    enqueueReady(turn, from, index)
+    from = index + 1
   }
-  enqueueReady(turn, 0, batch.total)
+  enqueueReady(turn, from, batch.total)
   return finish(turn).filter(({ type }) => type !== 'release')
 }
 

@@ -115,7 +115,9 @@ export function stopJobs(turn: Turn, cause: AbortCause): void {
 function cancelQueuedRun(turn: Turn, from: number, cause: AbortCause, isDeaf: (index: number) => boolean): number {
   const { batch } = turn
   let to = from
-  for (; to < batch.total && batch.states[to] === Job.queued && !isDeaf(to); to++) {
+  // A job that an interrupted attempt left in the queue has a record to keep, and so an event of its own.
+  const isRun = (index: number) => batch.attempts.get(from) === 0 && batch.attempts.get(index) === 0
+  for (; to < batch.total && batch.states[to] === Job.queued && !isDeaf(to) && (to === from || isRun(to)); to++) {
     noteCause(batch, to, cause)
     setState(batch, to, Job.cancelled)
     disarm(turn, to)

@@ -19,11 +19,14 @@ interface Verdict {
 }
 
 /** What the inputs asked of the batch, each with the cause it would abort for. */
-const ABORTS: Partial<Record<Input['type'], AbortCause>> = {
+const ABORTS: Partial<Record<Happening['type'], AbortCause>> = {
   cancelBatch: 'batch_cancel',
   stop: 'stop',
   shutDown: 'shutdown',
 }
+
+/** What enters a batch: an input, or the end of the process and a new start. */
+export type Happening = Input | { type: 'restart' }
 
 const isFailure = ({ state }: End) => state === 'failed' || state === 'timed_out'
 const isSuccess = ({ state }: End) => state === 'succeeded'
@@ -57,7 +60,7 @@ export class Oracle {
   }
 
   /** Before the turn's log. */
-  asked(input: Input): void {
+  asked(input: Happening): void {
     if (this.#replay.settled !== null) return
     if (input.type === 'close') this.#close()
     if (input.type === 'cancelBatch') this.cancelled ??= { reason: input.reason }

@@ -71,6 +71,11 @@ const MOVES = {
     const [deadlineMs, timeoutMs] = [[ms], [undefined, ms], [null], [undefined, null], [ms * 2, ms]][pick % 5]
     watch.input({ type: 'reschedule', index, deadlineMs, timeoutMs, startedAt: watch.jobs[index].startedAt })
   },
+  restart(watch: Watch, { pick, ms }: Move) {
+    if (watch.batch.phase === 'drained') return
+    watch.now += ms
+    watch.restart((index) => ((pick >> (index % 5)) & 1) === 0)
+  },
   stray(watch: Watch, { pick }: Move) {
     const input = choose(tooLate(watch), pick)
     if (input !== undefined) watch.stray(input)
@@ -85,12 +90,13 @@ const WEIGHTS: Record<keyof typeof MOVES, number> = {
   wait: 4,
   fire: 6,
   cancelJob: 3,
-  cancel: 1,
+  cancel: 2,
   append: 2,
   close: 1,
   stop: 1,
   shutDown: 1,
   reschedule: 2,
+  restart: 1,
   stray: 2,
 }
 

@@ -28,6 +28,8 @@ export class Replay {
   drained: LogEntry | null = null
   /** The jobs in the order in which they ended. */
   readonly ended: number[] = []
+  /** Only in the turn after a restart may a running job be queued again. */
+  isRestarting = false
   readonly #isShielded: (index: number) => boolean
 
   constructor(isShielded: (index: number) => boolean) {
@@ -91,6 +93,7 @@ export class Replay {
   }
 
   #jobEvent(entry: LogEntry, index: number): void {
+    if (entry.type === 'job.queued' && this.isRestarting) return this.#requeued(entry, index)
     if (entry.type === 'job.queued') {
       if (index !== this.states.length) refuse(entry, 'leaves jobs out')
       this.states.push('queued')
@@ -103,6 +106,12 @@ export class Replay {
     if (entry.type === 'job.started') this.#started(entry, index)
     this.states[index] = move.to
     if (!this.isLive(index)) this.ended.push(index)
+  }
+
+  #requeued(entry: LogEntry, index: number): void {
+    if (this.states[index] !== 'running') refuse(entry, `finds job ${index} ${this.states[index]}`)
+    if (entry.attempt !== this.attempts[index] + 1) refuse(entry, 'is not for the next attempt')
+    this.states[index] = 'queued'
   }
 
   #started(entry: LogEntry, index: number): void {

@@ -1,9 +1,11 @@
 import { expect } from 'vitest'
 import { type Batch, type BatchPlan, type JobPlan, newBatch, reasonOf } from '../../src/core/batch.ts'
 import type { Effect, LogEntry, TimerKind } from '../../src/core/events.ts'
-import { JOB_STATE_NAMES } from '../../src/core/states.ts'
+import { factsOf } from '../../src/core/facts.ts'
+import { restart, restoreBatch, type SavedJobs } from '../../src/core/restart.ts'
+import { type Cause, JOB_STATE_NAMES } from '../../src/core/states.ts'
 import { type Input, step } from '../../src/core/step.ts'
-import { Oracle } from './core-oracle.ts'
+import { type Happening, Oracle } from './core-oracle.ts'
 import { Replay } from './core-replay.ts'
 
 /** What the watch knows of a job by itself. */
@@ -21,6 +23,8 @@ interface Watched {
   reason: string | null
   requests: number
   aborted: boolean
+  /** It ended before a restart: its record is in the store only. */
+  forgotten: boolean
 }
 
 /** When every watched batch is accepted. */
@@ -37,7 +41,7 @@ interface Armed {
  * that semantics.md promises of it is checked. It keeps the engine's side of the bargain: what is enqueued and armed.
  */
 export class Watch {
-  readonly batch: Batch
+  batch: Batch
   readonly replay: Replay
   readonly jobs: Watched[] = []
   readonly enqueued = new Set<number>()
@@ -95,6 +99,76 @@ export class Watch {
     this.input({ type: 'due', timer: timer.timer, index: timer.index })
   }
 
+  /** The process ends between two turns, and the next goes on from the record; `repeats` says which attempts it repeats. */
+  restart(repeats: (index: number) => boolean): void {
+    const saved = this.#saved()
+    // As it is read back from the store.
+    const facts = JSON.parse(JSON.stringify(factsOf(this.batch)))
+    const { seq, settledAt } = this.batch
+    this.batch = restoreBatch(this.#plan, facts, seq, { settledAt }, saved)
+    this.armed.clear()
+    this.enqueued.clear()
+    this.#mayStart = Number.POSITIVE_INFINITY
+    this.#noteRestart(repeats)
+    this.replay.isRestarting = true
+    this.#restarted(restart(this.batch, saved, repeats, this.now))
+    this.replay.isRestarting = false
+  }
+
+  #saved(): SavedJobs {
+    const { batch, replay } = this
+    const plans = this.jobs.map((job): JobPlan => ({ ...job }))
+    const unended = replay.live().flatMap((index) => {
+      const state = batch.states[index]
+      const attempts = replay.attempts[index]
+      if (attempts === 0) return []
+      const { own, other, reason, requests } = this.jobs[index]
+      // Both are causes that the core logged.
+      const cause = (other ?? own) as Cause | null
+      return [{ index, state, attempts, cause, reason, cancelRequests: requests }]
+    })
+    const failures = structuredClone(batch.failures)
+    return { states: batch.states.slice(0, batch.total), plan: (index) => plans[index], unended, failures }
+  }
+
+  /** Which clocks ran out meanwhile; a job that has started once waits for no first start. */
+  #noteRestart(repeats: (index: number) => boolean): void {
+    for (const [index, job] of this.jobs.entries()) {
+      const state = this.replay.states[index]
+      job.forgotten ||= !this.replay.isLive(index)
+      if (this.replay.attempts[index] > 0) Object.assign(job, { queueTimeoutMs: null, delayMs: 0 })
+      if (state !== 'queued' && (state !== 'running' || !repeats(index))) continue
+      job.startedAt = null
+      const isPast = (ms: number | null) => ms !== null && job.acceptedAt + ms <= this.now
+      if (isPast(job.deadlineMs)) job.own ??= 'deadline'
+      else if (isPast(job.queueTimeoutMs)) job.own ??= 'queue_timeout'
+    }
+  }
+
+  #restarted(effects: Effect[]): void {
+    const { timeoutMs } = this.#plan
+    let isDue = this.replay.settled === null && timeoutMs != null && START + timeoutMs <= this.now
+    this.#batchFired = isDue
+    const due = () => {
+      if (isDue) this.#oracle.asked({ type: 'due', timer: 'batch', index: -1 })
+      isDue = false
+    }
+    for (const effect of effects) {
+      if (effect.type !== 'log') continue
+      const { entry } = effect
+      // The interrupted attempts end first.
+      if (entry.cause === 'batch_timeout' || (entry.type === 'batch.settled' && this.replay.aborting !== null)) due()
+      this.#logged(entry, { type: 'restart' })
+    }
+    due()
+    expect(effects.filter(({ type }) => type === 'release')).toEqual([])
+    for (const effect of effects) this.#perform(effect)
+    this.#oracle.check()
+    this.#checkReadModel()
+    this.#checkClocks()
+    this.#checkQueue()
+  }
+
   /** What the input says of causes and clocks, by semantics.md 2 and 4. */
   #note(input: Input): void {
     if (input.type === 'accepted') for (const plan of input.jobs) this.jobs.push(watched(plan, this.now))
@@ -130,7 +204,7 @@ export class Watch {
   }
 
   /** Returns the jobs that ended by this entry after they had started. */
-  #logged(entry: LogEntry, input: Input): number[] {
+  #logged(entry: LogEntry, input: Happening): number[] {
     expect(entry.at).toBe(this.now)
     const ended = this.replay.ended.length
     this.replay.apply(entry)
@@ -158,12 +232,13 @@ export class Watch {
   }
 
   /** "Error of its own, else a delivered value, else any cause but its own timeout makes it cancelled, else timed_out." */
-  #checkEnd(entry: LogEntry, index: number, input: Input): void {
+  #checkEnd(entry: LogEntry, index: number, input: Happening): void {
     const { own, other } = this.jobs[index]
     const isOwn = 'index' in input && input.index === index
     if (this.#plan.policy === 'hedge' && this.enqueued.has(index)) this.#mayStart++
     if (isOwn && input.type === 'threw') return expect(entry.type).toBe('job.failed')
     if (isOwn && input.type === 'returned') return expect(entry.type).toBe('job.succeeded')
+    if (input.type === 'restart' && own === null && other === null) return expect(entry.type).toBe('job.failed')
     expect({ type: entry.type, cause: entry.cause }).toEqual(
       other === null ? { type: 'job.timed_out', cause: own } : { type: 'job.cancelled', cause: other },
     )
@@ -257,7 +332,6 @@ export class Watch {
     const states = [...batch.states.subarray(0, batch.total)].map((state) => JOB_STATE_NAMES[state])
     expect(states).toEqual(replay.states)
     expect([...batch.counts]).toEqual(JOB_STATE_NAMES.map((state) => replay.count(state)))
-    expect(replay.states.map((_, index) => batch.attempts.get(index))).toEqual(replay.attempts)
     expect(batch).toMatchObject({
       seq: replay.seq,
       open: this.#oracle.open,
@@ -270,7 +344,9 @@ export class Watch {
     })
     expect(batch.liveUnshielded).toBe(replay.live().filter((index) => !this.jobs[index].shield).length)
     expect(batch.cancel?.reason).toBe(this.#oracle.cancelled?.reason)
-    for (const [index, { requests, other }] of this.jobs.entries()) {
+    for (const [index, { requests, other, forgotten }] of this.jobs.entries()) {
+      if (forgotten) continue
+      expect(batch.attempts.get(index)).toBe(replay.attempts[index])
       expect(batch.cancelRequests.get(index) ?? 0).toBe(requests)
       if (other !== null) expect(reasonOf(batch, index)).toBe(this.#reason(index))
     }
@@ -326,7 +402,7 @@ function watched(plan: JobPlan, acceptedAt: number): Watched {
   const { timeoutMs = null, deadlineMs = null, queueTimeoutMs = null, delayMs = 0, shield = false } = plan
   const clocks = { timeout: timeoutMs, deadline: deadlineMs, queue_timeout: queueTimeoutMs }
   const own = Object.entries(clocks).find(([, ms]) => ms === 0)?.[0] ?? null
-  const causes = { own, other: null, reason: null, requests: 0, aborted: false }
+  const causes = { own, other: null, reason: null, requests: 0, aborted: false, forgotten: false }
   return { acceptedAt, startedAt: null, timeoutMs, deadlineMs, queueTimeoutMs, delayMs, shield, ...causes }
 }
 
@@ -337,7 +413,8 @@ function phaseOf({ aborting, settled, drained }: Replay): string {
 }
 
 /** The type of the error that a job ended with, whatever its policy makes of it. */
-function errorType(entry: LogEntry, input: Input): string {
+function errorType(entry: LogEntry, input: Happening): string {
+  if (entry.type === 'job.failed' && input.type === 'restart') return 'InterruptedError'
   if (entry.type === 'job.failed' && input.type === 'threw') return input.error.type
   return entry.type === 'job.timed_out' ? 'TimeoutError' : 'CancelledError'
 }

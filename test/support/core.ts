@@ -120,7 +120,8 @@ export function only(lines: string[], prefix: string): string[] {
   return lines.filter((text) => text.startsWith(prefix))
 }
 
-function line(effect: Effect): string {
+/** What the core asks for, in a line. */
+export function line(effect: Effect): string {
   switch (effect.type) {
     case 'log':
       return logLine(effect.entry)
@@ -131,7 +132,7 @@ function line(effect: Effect): string {
     case 'disarm':
       return `disarm${effect.timer === undefined ? '' : ` ${effect.timer}`}${at(effect.index)}`
     case 'enqueue':
-      return `enqueue ${range(effect.from, effect.to - effect.from)}`
+      return `enqueue ${range(effect.from, effect.to - effect.from)}${effect.resumed ? ' resumed' : ''}`
     default:
       return `release ${effect.index}`
   }
