@@ -30,6 +30,7 @@ export class FairWorld {
   readonly hosts: HostQueue[]
   readonly batches: BatchQueue[] = []
   readonly jobs: ModelJob[] = []
+  readonly #jobs = new Map<BatchQueue, ModelJob[]>()
   readonly #tenants = new Tenants({
     defaults: { maxConcurrency: 2, maxQueuedJobs: 1e9, maxBatchJobs: 1e9, weight: 1 },
   })
@@ -73,7 +74,11 @@ export class FairWorld {
     if (plan.delayed) batch.core.flags[index] |= Flag.delayed
     const tenant = this.tenants.find(({ queue }) => queue === batch.tenant)
     if (tenant === undefined) throw new Error('unknown tenant')
-    this.jobs.push({ tenant, batch, index, order, priority: plan.priority ?? 0, host })
+    const job = { tenant, batch, index, order, priority: plan.priority ?? 0, host }
+    this.jobs.push(job)
+    const jobs = this.#jobs.get(batch)
+    if (jobs === undefined) this.#jobs.set(batch, [job])
+    else jobs.push(job)
   }
 
   /** A job's delay is over. */
@@ -110,6 +115,13 @@ export class FairWorld {
     const job = this.#find(grant)
     setState(job, Job.running)
     this.#noteFairness(eligible, job)
+    return job
+  }
+
+  /** The job of a grant that somebody else took starts. */
+  granted(grant: Grant): ModelJob {
+    const job = this.#find(grant)
+    setState(job, Job.running)
     return job
   }
 
@@ -194,7 +206,7 @@ export class FairWorld {
   }
 
   #find({ batch, index }: Grant): ModelJob {
-    const job = this.jobs.find((each) => each.batch === batch && each.index === index)
+    const job = this.#jobs.get(batch)?.[index]
     if (job === undefined) throw new Error('next() gives a job that was never queued')
     return job
   }

@@ -9,42 +9,9 @@ import { DATABASE_FILE, IN_MEMORY, openWriter } from '../../../src/store/sqlite/
 import { SqliteService } from '../../../src/store/sqlite/service.ts'
 import { SqliteStore } from '../../../src/store/sqlite/store.ts'
 import { StoreThread } from '../../../src/store/sqlite/thread.ts'
-import type { Store } from '../../../src/store/store.ts'
 import { tempDir } from '../../support/temp-dir.ts'
-import { type StoreUnderTest, storeContract } from '../contract.ts'
 import { group, submission } from '../rows.ts'
-import { DirectStore } from './direct-store.ts'
-
-function onDeath(error: Error): void {
-  throw error
-}
-
-function openSqlite(dataDir: string): Promise<SqliteStore> {
-  return SqliteStore.open({ dataDir, onDeath })
-}
-
-async function underTest(dataDir: string | null, open: (dataDir: string) => Promise<Store>): Promise<StoreUnderTest> {
-  const dir = dataDir === null ? tempDir() : null
-  let store = await open(dir?.path ?? IN_MEMORY)
-  const reopen = async () => {
-    await store.close()
-    store = await open(dir?.path ?? IN_MEMORY)
-    return store
-  }
-  return {
-    store,
-    reopen: dir === null ? null : reopen,
-    async [Symbol.asyncDispose]() {
-      await store.close()
-      dir?.[Symbol.dispose]()
-    },
-  }
-}
-
-storeContract('SqliteStore in a directory', () => underTest(null, openSqlite))
-storeContract('SqliteStore in memory', () => underTest(IN_MEMORY, openSqlite))
-storeContract('SqliteService in a directory', () => underTest(null, async (dir) => new DirectStore(dir)))
-storeContract('SqliteService in memory', () => underTest(IN_MEMORY, async (dir) => new DirectStore(dir)))
+import { onDeath, openSqlite } from './under-test.ts'
 
 describe('SqliteStore.open', () => {
   it('makes the directory and what it needs above it', async () => {
