@@ -29,7 +29,7 @@ describe('buildApp', () => {
       for (const authorization of OPEN.includes(path) ? [] : bad) {
         const headers = authorization === undefined ? {} : { authorization }
         const response = await fetch(service.origin + path, { method, headers })
-        const { instance: _, ...problem } = await response.json()
+        const { instance: _, ...problem } = ProblemView.parse(await response.json())
         answers.add(JSON.stringify([response.status, response.headers.get('www-authenticate'), problem]))
       }
     }

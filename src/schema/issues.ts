@@ -71,7 +71,14 @@ function knownKeys(inst: unknown): string {
  * union nobody fits says what each of its members wants. A custom issue's `params.code` is the field's `code`.
  */
 export function fieldErrors(issues: readonly Issue[], base: readonly PropertyKey[] = []): FieldError[] {
-  return issues.flatMap((issue) => errorsOf(issue, [...base, ...issue.path]))
+  return issues.filter(isLastOfItsSize).flatMap((issue) => errorsOf(issue, [...base, ...issue.path]))
+}
+
+/** A number that is no safe integer is also beyond its field's own limit: one mistake, and the limit is what to name. */
+function isLastOfItsSize({ code, path }: Issue, index: number, issues: readonly Issue[]): boolean {
+  if (code !== 'too_big' && code !== 'too_small') return true
+  const next = issues[index + 1]
+  return next?.code !== code || pointerOf(next.path) !== pointerOf(path)
 }
 
 function errorsOf(issue: Issue, path: PropertyKey[]): FieldError[] {

@@ -23,7 +23,12 @@ import { wire } from '../../src/wiring.ts'
 async function startReal() {
   const config = readConfig({ GATHERD_DATA_DIR: ':memory:', GATHERD_AUTH: 'off' })
   const logger = buildLogger({ level: 'silent' })
-  const service = await wire(config, { clock: systemClock, logger, version: '0', onFatal: () => {} })
+  const service = await wire(config, {
+    clock: systemClock,
+    logger,
+    version: '0',
+    onFatal: (error) => expect.fail(error.message),
+  })
   return { app: service.app, [Symbol.asyncDispose]: () => service.close() }
 }
 
@@ -82,10 +87,9 @@ describe('the views of the real engine', () => {
 
   it('are what their schemas say in a stream', async () => {
     await using service = await startReal()
-    await service.app.listen({ port: 0, host: '127.0.0.1' })
-    const [address] = service.app.addresses()
+    const origin = await service.app.listen({ port: 0, host: '127.0.0.1' })
 
-    const response = await fetch(`http://127.0.0.1:${address?.port}/v1/batches`, {
+    const response = await fetch(`${origin}/v1/batches`, {
       method: 'POST',
       headers: { accept: 'application/x-ndjson', 'content-type': 'application/json' },
       body: JSON.stringify({ policy: 'race', jobs: [SLEEP, LONG] }),

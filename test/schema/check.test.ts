@@ -66,6 +66,13 @@ describe('check', () => {
     expect(details(schema, value)).toEqual([detail])
   })
 
+  it.each([
+    [1e300, 'Must be at most 5.'],
+    [-1e300, 'Must be at least 1.'],
+  ])('names the huge number %d once, with the limit of its field', (value, detail) => {
+    expect(details(z.int().min(1).max(5), value)).toEqual([detail])
+  })
+
   it('lets a schema speak for itself', () => {
     expect(details(z.string().regex(/^a$/, { error: 'Just an a.' }), 'b')).toEqual(['Just an a.'])
   })
