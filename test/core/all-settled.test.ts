@@ -35,7 +35,7 @@ describe('all_settled', () => {
     expect(run.jobs).toEqual(['failed', 'running', 'queued'])
   })
 
-  // test_tasks: FutureGatherTests.test_constructor_empty_sequence
+  // test_tasks: FutureGatherTests.test_constructor_empty_sequence_use_running_loop
   it('succeeds at once without jobs', () => {
     const run = new Script({}, [])
 

@@ -150,7 +150,7 @@ describe('task_group', () => {
     expect(run.group).toEqual([[1, 'CleanUp']])
   })
 
-  // test_taskgroups: test_taskgroup_05 (test_cancellation)
+  // test_taskgroups: test_cancellation
   it('is cancelled when it was cancelled and nothing fails', () => {
     const run = group(2)
     run.grant(0, 1)
