@@ -137,9 +137,20 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
+/** Settings of the egress guard and the cluster, which this version does not have. */
+const NOT_YET = /^GATHERD_(EGRESS_[A-Z0-9_]+|SECRET_KEY|LEASE_MS)$/
+
+/**
+ * Variables that later versions know and this one does not act upon: they do not stop the start, but whoever set them
+ * must be told that they change nothing.
+ */
+export function withoutEffect(env: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.keys(env).filter((name) => NOT_YET.test(name) && env[name])
+}
+
 function strangers(names: readonly string[]): string[] {
   const known = SETTINGS.map(({ name }) => name)
-  const unknown = names.filter((name) => name.startsWith('GATHERD_') && !known.includes(name))
+  const unknown = names.filter((name) => name.startsWith('GATHERD_') && !known.includes(name) && !NOT_YET.test(name))
   return unknown.map((name) => `${name} is no setting${suggest(name, known)}`)
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readConfig, SETTINGS } from '../src/config.ts'
+import { readConfig, SETTINGS, withoutEffect } from '../src/config.ts'
 import { ConfigError } from '../src/errors.ts'
 
 /** The lines of the error that an environment is refused with. */
@@ -116,5 +116,14 @@ describe('SETTINGS', () => {
     )
 
     expect(readConfig(env)).toEqual(readConfig({}))
+  })
+})
+
+describe('withoutEffect', () => {
+  it('names the settings of later versions, which stop nothing and do nothing', () => {
+    const env = { GATHERD_EGRESS_ALLOW: '127.0.0.0/8', GATHERD_SECRET_KEY: 'x', GATHERD_PORT: '1', GATHERD_EGRESS_DENY: '' }
+
+    expect(withoutEffect(env)).toEqual(['GATHERD_EGRESS_ALLOW', 'GATHERD_SECRET_KEY'])
+    expect(readConfig(env).port).toBe(1)
   })
 })

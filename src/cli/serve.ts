@@ -1,5 +1,5 @@
 import { systemClock } from '../clock.ts'
-import { type Config, readConfig, SETTINGS } from '../config.ts'
+import { type Config, readConfig, SETTINGS, withoutEffect } from '../config.ts'
 import { buildLogger } from '../log.ts'
 import { type Service, wire } from '../wiring.ts'
 import { type Command, type Io, packageJson } from './io.ts'
@@ -19,6 +19,7 @@ export const serve: Command = async (io) => {
   if (parsed(io, HELP, {}) === null) return 0
   const config = readConfig(io.env)
   const logger = buildLogger({ level: config.logLevel })
+  for (const name of withoutEffect(io.env)) logger.warn({ name }, 'this setting has no effect in this version')
   const onFatal = (err: Error) => {
     logger.fatal({ err }, 'the store is gone')
     io.exit(70)

@@ -28,7 +28,7 @@ export class Cursors {
     if (Number.isSafeInteger(position) && given.length === expected.length && timingSafeEqual(given, expected))
       return position
     const detail = 'Not a cursor of this list; use nextCursor of its last page, with the same filters.'
-    throw new InvalidArgumentError([{ pointer: '/cursor', detail }])
+    throw new InvalidArgumentError([{ pointer: '/query/cursor', detail }])
   }
 
   #sign(scope: unknown[], position: number): string {
