@@ -29,7 +29,8 @@ output as a line of JSON when it ends; standard error has live bars, if it is a 
   --help
 
 Exit status: 0 the batch succeeded; 1 it failed, timed out or was cancelled; 2 the batch or an option is wrong, nothing ran;
-130, 143 ended by SIGINT, SIGTERM after the jobs were cancelled and their sockets closed; 141 nobody reads the output.
+130, 143 ended by SIGINT, SIGTERM, after the jobs were cancelled and their sockets closed; 74 the output cannot be
+written, 141 nobody reads it.
 
 Of the settings (gatherd serve --help) those of the server hold, such as GATHERD_MAX_CONCURRENCY, not those of a tenant.
 `
@@ -90,7 +91,7 @@ function surroundings({ stderr, exit }: Io, { logLevel }: Config): Parameters<ty
 async function runBatch(io: Io, engine: Engine, submission: BatchSubmission, report: Report): Promise<number> {
   const { id } = await engine.submit(DEFAULT_TENANT, submission)
   const stop = () => cancelAll(engine, id, submission)
-  using interruption = new Interruption(io, stop)
+  using interruption = new Interruption({ io, clock: systemClock, stop })
   using progress = new Progress(io.stderr)
   using output = new Output({ stdout: io.stdout, screen: progress.sharedWith(io.stdout), onBroken: stop })
   for await (const events of (await engine.events(DEFAULT_TENANT, id, { after: 0 })) ?? []) {
@@ -104,6 +105,7 @@ async function runBatch(io: Io, engine: Engine, submission: BatchSubmission, rep
     for await (const jobs of await engine.allJobs(DEFAULT_TENANT, id)) for (const job of jobs) await output.write(job)
   progress[Symbol.dispose]()
   const batch = await engine.batch(DEFAULT_TENANT, id)
+  if (output.error !== null) io.stderr.write(`gatherd: standard output cannot be written: ${output.error}\n`)
   if (output.status === null) io.stderr.write(summary(batch))
   return interruption.status ?? output.status ?? statusOf(batch)
 }

@@ -1,4 +1,4 @@
-import { systemClock } from '../../clock.ts'
+import type { Clock } from '../../clock.ts'
 import type { Io } from '../io.ts'
 
 /** A second signal sooner than this is the same one: a terminal's Ctrl-C reaches npm's child twice. */
@@ -13,9 +13,9 @@ export class Interruption {
   #firstAt = 0
 
   /** `stop` is called once, at the first signal. */
-  constructor(io: Pick<Io, 'onSignal' | 'exit'>, stop: () => Promise<void>) {
+  constructor({ io, clock, stop }: { io: Pick<Io, 'onSignal' | 'exit'>; clock: Clock; stop: () => Promise<void> }) {
     this.#release = io.onSignal((signal) => {
-      const now = systemClock.now()
+      const now = clock.now()
       if (this.#status === null) {
         this.#status = STATUS[signal]
         this.#firstAt = now

@@ -12,6 +12,7 @@ export class Output {
   readonly #onError: (error: NodeJS.ErrnoException) => void
   #wake: () => void = () => undefined
   #status: number | null = null
+  #error: string | null = null
 
   /** `screen` writes in place of `stdout`, where both are one terminal. */
   constructor(options: {
@@ -21,9 +22,10 @@ export class Output {
   }) {
     this.#stdout = options.stdout
     this.#screen = options.screen
-    this.#onError = ({ code }) => {
+    this.#onError = ({ code, message }) => {
       if (this.#status !== null) return
       this.#status = code === 'EPIPE' ? STATUS_BROKEN_PIPE : STATUS_IO_ERROR
+      if (code !== 'EPIPE') this.#error = message
       this.#wake()
       void options.onBroken()
     }
@@ -33,6 +35,11 @@ export class Output {
   /** The exit status when the output broke, else null. */
   get status(): number | null {
     return this.#status
+  }
+
+  /** Why the output broke, when that is worth saying: that nobody reads it is not. */
+  get error(): string | null {
+    return this.#error
   }
 
   /** Write a line; resolves when there is room for the next one. After a break does nothing. */

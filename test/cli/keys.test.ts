@@ -1,0 +1,200 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { keys } from '../../src/cli/keys.ts'
+import { systemClock } from '../../src/clock.ts'
+import { readConfig } from '../../src/config.ts'
+import { buildLogger } from '../../src/log.ts'
+import { wire } from '../../src/wiring.ts'
+import { ADMIN_KEY, startFake } from '../support/fake-parts.ts'
+import { FakeIo, outcome } from './fake-io.ts'
+
+/** A data directory that is removed at the end. */
+function scratch() {
+  const dir = mkdtempSync(join(tmpdir(), 'gatherd-keys-'))
+  return { dataDir: join(dir, 'data'), [Symbol.dispose]: () => rmSync(dir, { recursive: true }) }
+}
+
+/** Run `gatherd keys` with these arguments; what it printed and how it ended. */
+async function keysOf(env: Record<string, string>, ...args: string[]) {
+  const io = new FakeIo(args, { env })
+  return { io, out: io.stdout, err: io.stderr, ...(await outcome(keys, io)) }
+}
+
+/** A service on a data directory, and whom a key speaks for there. */
+async function openService(dataDir: string) {
+  const logger = buildLogger({ level: 'silent' })
+  const onFatal = () => undefined
+  const around = { clock: systemClock, logger, version: '0', onFatal }
+  const service = await wire(readConfig({ GATHERD_DATA_DIR: dataDir }), around)
+  return {
+    service,
+    callerOf: (key: string) => service.keys.authenticate(`Bearer ${key.trim()}`),
+    [Symbol.asyncDispose]: () => service.close(),
+  }
+}
+
+describe('gatherd keys, on a data directory', () => {
+  it('makes a key, and the tenant and the directory where there is none, and prints nothing else on standard output', async () => {
+    using place = scratch()
+
+    const { status, out, err } = await keysOf({ GATHERD_DATA_DIR: place.dataDir }, 'create', '--tenant', 'acme')
+
+    expect(status).toBe(0)
+    expect(out.text).toMatch(/^gth_\S+\n$/)
+    expect(err.text).toMatch(/^gatherd: key [0-9a-f]{16} of tenant "acme", shown this once\.\n$/)
+    await using opened = await openService(place.dataDir)
+    expect(opened.callerOf(out.text)).toMatchObject({ tenantId: 'acme' })
+    expect(opened.service.firstKey).toBeNull()
+  })
+
+  it('lists the keys of a tenant with their names and ends', async () => {
+    using place = scratch()
+    const env = { GATHERD_DATA_DIR: place.dataDir }
+    await keysOf(env, 'create', '--name', 'ci', '--expires-in', '30d')
+    await keysOf(env, 'create')
+
+    const { out } = await keysOf(env, 'list')
+
+    const [heading, first, second] = out.text.split('\n')
+    expect(heading).toMatch(/^ID +NAME +SCOPES +CREATED +EXPIRES +REVOKED$/)
+    expect(first).toMatch(/^[0-9a-f]{16} {2}ci +jobs +20\S+Z +20\S+Z +-$/)
+    expect(second).toMatch(/^[0-9a-f]{16} {2}- +jobs +20\S+Z +- +-$/)
+  })
+
+  it('revokes a key, so that the service does not know it any more', async () => {
+    using place = scratch()
+    const env = { GATHERD_DATA_DIR: place.dataDir }
+    const made = (await keysOf(env, 'create', '--json')).out.json[0]
+
+    const { status, err } = await keysOf(env, 'revoke', String(made.id))
+
+    expect(status).toBe(0)
+    expect(err.text).toBe(`gatherd: key ${made.id} of tenant "default" is revoked.\n`)
+    await using opened = await openService(place.dataDir)
+    expect(opened.callerOf(String(made.key))).toBeNull()
+  })
+
+  it('prints JSON as the API does', async () => {
+    using place = scratch()
+    const env = { GATHERD_DATA_DIR: place.dataDir }
+
+    const made = (await keysOf(env, 'create', '--json', '--name', 'ci')).out.json[0]
+    const listed = (await keysOf(env, 'list', '--json')).out.json[0]
+    const revoked = (await keysOf(env, 'revoke', String(made.id), '--json')).out.json[0]
+
+    const { key, ...view } = made
+    expect(key).toMatch(/^gth_/)
+    expect(listed).toEqual({ data: [view] })
+    expect(view).toMatchObject({ tenantId: 'default', name: 'ci', expiresAt: null, revokedAt: null })
+    expect(revoked).toEqual({ id: made.id, tenantId: 'default', revoked: true })
+  })
+
+  it('says what to do when a service is using the directory', async () => {
+    using place = scratch()
+    await using _opened = await openService(place.dataDir)
+
+    const { status, message } = await keysOf({ GATHERD_DATA_DIR: place.dataDir }, 'list')
+
+    expect(status).toBe(2)
+    expect(message).toContain('another gatherd process is using it')
+    expect(message).toContain('--url http://127.0.0.1:3000')
+    expect(message).toContain('/v1/admin/tenants')
+  })
+
+  it('makes no directory just to look into it', async () => {
+    using place = scratch()
+
+    const { status, message } = await keysOf({ GATHERD_DATA_DIR: place.dataDir }, 'list')
+
+    expect(status).toBe(2)
+    expect(message).toContain('There is no database in')
+    expect(existsSync(place.dataDir)).toBe(false)
+  })
+
+  it('names the tenant or the key that is not there', async () => {
+    using place = scratch()
+    const env = { GATHERD_DATA_DIR: place.dataDir }
+    await keysOf(env, 'create')
+
+    expect((await keysOf(env, 'list', '--tenant', 'nobody')).message).toContain('There is no tenant "nobody"')
+    expect((await keysOf(env, 'revoke', 'abc')).message).toBe('Tenant "default" has no key abc.')
+  })
+
+  it.each([
+    [[], 'Say what to do'],
+    [['polish'], 'Say what to do'],
+    [['list', 'x'], 'takes no "x"'],
+    [['revoke'], 'Name the key to revoke'],
+    [['revoke', 'a', 'b'], 'takes no "b"'],
+    [['create', '--expires-in', 'soon'], '--expires-in is a number with s, m, h or d'],
+    [['create', '--expires-in', '999999999d'], '--expires-in is a number with s, m, h or d'],
+    [['list', '--tenant', 'A b'], 'A tenant is named with'],
+    [['list', '--nope'], "Unknown option '--nope'"],
+  ])('refuses %j', async (args, words) => {
+    const { status, message } = await keysOf({ GATHERD_DATA_DIR: '/nowhere/at/all' }, ...args)
+
+    expect(status).toBe(2)
+    expect(message).toContain(words)
+  })
+
+  it('refuses a store that keeps nothing', async () => {
+    expect((await keysOf({ GATHERD_DATA_DIR: ':memory:' }, 'create')).message).toContain('keeps no keys')
+  })
+
+  it('shows its help', async () => {
+    const { status, out } = await keysOf({}, '--help')
+
+    expect(status).toBe(0)
+    expect(out.text).toContain('gatherd keys create')
+  })
+})
+
+describe('gatherd keys --url', () => {
+  it('makes, lists and revokes through the admin API of a running service', async () => {
+    await using service = await startFake()
+    const env = { GATHERD_ADMIN_KEY: ADMIN_KEY }
+    const at = ['--url', service.origin, '--tenant', 'acme']
+
+    const made = (await keysOf(env, 'create', ...at, '--name', 'ci', '--expires-in', '1h', '--json')).out.json[0]
+    const listed = (await keysOf(env, 'list', ...at)).out.text
+    const revoked = await keysOf(env, 'revoke', String(made.id), ...at)
+
+    expect(listed).toContain(`${made.id}  ci`)
+    expect(revoked.status).toBe(0)
+    expect(service.keys.authenticate(`Bearer ${made.key}`)).toBeNull()
+    expect(service.keys.list('acme')).toHaveLength(1)
+  })
+
+  it('leaves the settings of a tenant that is there alone', async () => {
+    await using service = await startFake()
+    await service.admin.put('/v1/admin/tenants/acme').send({ maxConcurrency: 3 })
+
+    await keysOf({}, 'create', '--url', service.origin, '--tenant', 'acme', '--admin-key', ADMIN_KEY)
+
+    expect(service.directory.tenantRows.get('acme')?.settings).toEqual({ maxConcurrency: 3 })
+  })
+
+  it('passes on what the service says', async () => {
+    await using service = await startFake()
+    const url = ['--url', service.origin]
+
+    const wrongKey = await keysOf({}, 'list', ...url, '--admin-key', 'x'.repeat(32))
+    const unknown = await keysOf({ GATHERD_ADMIN_KEY: ADMIN_KEY }, 'list', ...url, '--tenant', 'nobody')
+
+    expect(wrongKey.message).toContain('The service answered 401 (unauthenticated)')
+    expect(unknown.message).toContain('The service answered 404 (not_found)')
+  })
+
+  it.each([
+    [{}, ['--url', 'http://127.0.0.1:1'], '--url needs GATHERD_ADMIN_KEY'],
+    [{ GATHERD_ADMIN_KEY: ADMIN_KEY }, ['--url', 'localhost'], '--url is where the service is'],
+    [{ GATHERD_ADMIN_KEY: ADMIN_KEY }, ['--url', 'http://127.0.0.1:1'], 'http://127.0.0.1:1 does not answer'],
+  ])('with %j refuses %j', async (env, args, words) => {
+    const { status, message } = await keysOf(env, 'list', ...args)
+
+    expect(status).toBe(2)
+    expect(message).toContain(words)
+  })
+})

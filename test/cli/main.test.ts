@@ -1,0 +1,80 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { startOrigin } from '../support/origin.ts'
+
+const MAIN = join(import.meta.dirname, '../../src/main.ts')
+
+/** Run `gatherd` as a process of its own, with none of the settings of whoever runs the tests. */
+function gatherd(args: string[], input = '') {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GATHERD_')))
+  return spawnSync(process.execPath, [MAIN, ...args], { env, input, encoding: 'utf8' })
+}
+
+describe('gatherd', () => {
+  it('shows its commands when asked, and when not asked for any', () => {
+    const asked = gatherd(['--help'])
+    const silent = gatherd([])
+
+    expect(asked.status).toBe(0)
+    for (const command of ['serve', 'run', 'keys', 'openapi']) expect(asked.stdout).toContain(`gatherd ${command}`)
+    expect(silent.stdout).toBe(asked.stdout)
+  })
+
+  it.each(['serve', 'run', 'keys', 'openapi'])('has a help for %s', (command) => {
+    const { status, stdout } = gatherd([command, '--help'])
+
+    expect(status).toBe(0)
+    expect(stdout).toMatch(new RegExp(`^gatherd ${command}( <.*>)?: `))
+  })
+
+  it.each(['polish', 'toString'])('has no command %s, says so on standard error and ends with 2', (name) => {
+    const { status, stdout, stderr } = gatherd([name])
+
+    expect(status).toBe(2)
+    expect(stdout).toBe('')
+    expect(stderr).toContain(`gatherd: there is no command "${name}"`)
+  })
+
+  it.each(['serve', 'run', 'keys', 'openapi'])('ends with 2 for an option that %s does not have', (command) => {
+    const { status, stderr } = gatherd([command, '--bogus'])
+
+    expect(status).toBe(2)
+    expect(stderr).toContain("gatherd: Unknown option '--bogus'")
+  })
+
+  it('runs a batch from standard input', () => {
+    const { status, stdout, stderr } = gatherd(['run', '-'], '[{"kind":"sleep","durationMs":1,"result":"done"}]')
+
+    expect(stderr).toMatch(/^gatherd: succeeded, 1 job/)
+    expect(JSON.parse(stdout)).toMatchObject({ state: 'succeeded', result: 'done' })
+    expect(status).toBe(0)
+  })
+
+  it('ends with 130 at SIGINT, after the socket of a running job is closed', async () => {
+    await using origin = await startOrigin()
+    const child = spawn(process.execPath, [MAIN, 'run', '-'], { stdio: ['pipe', 'ignore', 'ignore'] })
+    child.stdin.end(JSON.stringify([{ kind: 'fetch', url: origin.url('/hang') }]))
+    await origin.whenHit('/hang')
+    const exited = once(child, 'exit')
+
+    child.kill('SIGINT')
+    await origin.whenClosed('/hang')
+
+    expect(await exited).toEqual([130, null])
+  })
+
+  it('ends quietly when its reader has had enough', () => {
+    const jobs = JSON.stringify(Array.from({ length: 500 }, () => ({ kind: 'sleep', durationMs: 1 })))
+    const script = `"$0" "$1" run - --events | head -n 1 >/dev/null; echo "\${PIPESTATUS[0]}"`
+
+    const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, MAIN], {
+      input: jobs,
+      encoding: 'utf8',
+    })
+
+    expect(stderr).toBe('')
+    expect(stdout).toBe('141\n')
+  })
+})
