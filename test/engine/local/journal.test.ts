@@ -1,0 +1,284 @@
+import { describe, expect, it } from 'vitest'
+import { step } from '../../../src/core/step.ts'
+import { Journal } from '../../../src/engine/local/journal.ts'
+import type { LiveBatch } from '../../../src/engine/local/live-batch.ts'
+import { OverloadedError } from '../../../src/errors.ts'
+import type { CommitGroup, Store } from '../../../src/store/store.ts'
+import { batchRow, jobRows, recordRow } from '../../store/rows.ts'
+import { turn } from '../../support/fake-clock.ts'
+import { liveBatch } from './live.ts'
+
+/** A journal over a store whose commits end when the test says so. */
+function start() {
+  const commits: { group: CommitGroup; resolve: () => void; reject: (error: Error) => void }[] = []
+  const events: string[] = []
+  const retries: (() => void)[] = []
+  const store = {
+    commit(group: CommitGroup) {
+      const done = Promise.withResolvers<void>()
+      commits.push({ group: structuredClone(group), resolve: done.resolve, reject: done.reject })
+      return done.promise
+    },
+  }
+  const journal = new Journal({
+    // A journal does nothing but commit.
+    store: store as Store,
+    onPublished: (live, seq) => events.push(`published ${live.no} up to ${seq}`),
+    onFailure: (error) => events.push(`failed: ${String(error)}`),
+    retry: () => new Promise((resolve) => retries.push(resolve)),
+  })
+  const retry = async () => {
+    for (const again of retries.splice(0)) again()
+    await turn()
+  }
+  return { journal, commits, events, retry, retries }
+}
+
+type Started = ReturnType<typeof start>
+
+/** Log `count` more events of a batch: jobs that are accepted. */
+function change(journal: Journal, live: LiveBatch, count = 1): void {
+  const jobs = Array.from({ length: count }, () => ({}))
+  for (const effect of step(live.core, { type: 'accepted', jobs }, 0))
+    if (effect.type === 'log') journal.log(live, effect.entry)
+}
+
+/** A batch that enters; what became of it goes to `events`. */
+function enter({ journal, events }: Started, live: LiveBatch): void {
+  change(journal, live)
+  journal.enter(live, batchRow(live.no), jobRows(live.no, 0, 1)).then(
+    () => events.push(`entered ${live.no}`),
+    (error: unknown) => events.push(`refused ${live.no}: ${error instanceof OverloadedError}`),
+  )
+}
+
+/** What a group has of each batch: the numbers of its log. */
+function seqsOf(group: CommitGroup | undefined): Record<number, number[]> {
+  return Object.fromEntries((group?.logs ?? []).map(({ no, entries }) => [no, entries.map(({ seq }) => seq)]))
+}
+
+describe('Journal', () => {
+  it('writes what one turn of the event loop changed in one commit', async () => {
+    const { journal, commits } = start()
+    const [one, two] = [liveBatch({ no: 1 }), liveBatch({ no: 2 })]
+
+    change(journal, one)
+    change(journal, two)
+    journal.record(one, recordRow(1, 0))
+    journal.addJobs(jobRows(1, 1, 2))
+    change(journal, one)
+    expect(commits).toHaveLength(0)
+    await turn()
+
+    expect(commits).toHaveLength(1)
+    const { group } = commits[0]
+    expect(seqsOf(group)).toEqual({ 1: [1, 2, 3], 2: [1, 2] })
+    expect(group.heads.map(({ no, seq }) => [no, seq])).toEqual([
+      [1, 3],
+      [2, 2],
+    ])
+    expect(group.records).toEqual([recordRow(1, 0)])
+    expect(group.jobs).toEqual([jobRows(1, 1, 2)])
+  })
+
+  it('gathers what comes while a commit is under way into the next, and has one under way at a time', async () => {
+    const { journal, commits } = start()
+    const live = liveBatch()
+    change(journal, live)
+    await turn()
+    change(journal, live)
+    await turn()
+    change(journal, live)
+    await turn()
+    expect(commits).toHaveLength(1)
+
+    commits[0].resolve()
+    await turn()
+
+    expect(commits.map(({ group }) => seqsOf(group))).toEqual([{ 1: [1, 2] }, { 1: [3, 4] }])
+  })
+
+  it('writes nothing when nothing has changed', async () => {
+    const { journal, commits } = start()
+
+    await journal.committed()
+    await turn()
+
+    expect(commits).toHaveLength(0)
+    expect(journal.healthy).toBe(true)
+  })
+
+  it('answers and publishes after the commit, never before, in the order of the batches', async () => {
+    const started = start()
+    const { journal, commits, events } = started
+    enter(started, liveBatch({ no: 1 }))
+    change(journal, liveBatch({ no: 2 }), 3)
+    void journal.committed().then(() => events.push('committed'))
+    await turn()
+    await turn()
+    expect(events).toEqual([])
+
+    commits[0].resolve()
+    await turn()
+
+    expect(events.toSorted()).toEqual(['committed', 'entered 1', 'published 1 up to 2', 'published 2 up to 4'])
+    expect(events.indexOf('published 1 up to 2')).toBeLessThan(events.indexOf('published 2 up to 4'))
+  })
+
+  it('publishes no further than what was committed, whatever was logged since', async () => {
+    const { journal, commits, events } = start()
+    const live = liveBatch()
+    change(journal, live)
+    await turn()
+    change(journal, live)
+
+    commits[0].resolve()
+    await turn()
+
+    expect(events).toEqual(['published 1 up to 2'])
+    commits[1].resolve()
+    await turn()
+    expect(events).toEqual(['published 1 up to 2', 'published 1 up to 3'])
+  })
+
+  it('is committed when what was there is, not what came after', async () => {
+    const { journal, commits } = start()
+    const live = liveBatch()
+    const done: string[] = []
+    change(journal, live)
+    await turn()
+    void journal.committed().then(() => done.push('first'))
+    change(journal, live)
+    void journal.committed().then(() => done.push('second'))
+
+    commits[0].resolve()
+    await turn()
+    expect(done).toEqual(['first'])
+
+    commits[1].resolve()
+    await turn()
+    expect(done).toEqual(['first', 'second'])
+  })
+
+  it('keeps the newest record of each job, and every run', async () => {
+    const { journal, commits } = start()
+    const live = liveBatch()
+
+    journal.record(live, recordRow(1, 0, { attempts: 1 }))
+    journal.record(live, recordRow(1, 4, { count: 3, state: 6 }))
+    journal.record(live, recordRow(1, 1))
+    journal.record(live, recordRow(1, 0, { attempts: 2 }))
+    journal.record(live, recordRow(1, 9, { count: 2, state: 6 }))
+    await turn()
+
+    expect(commits[0].group.records.map(({ index, count, attempts }) => [index, count, attempts])).toEqual([
+      [4, 3, 1],
+      [9, 2, 1],
+      [0, 1, 2],
+      [1, 1, 1],
+    ])
+  })
+
+  it('writes the head of a batch that changed without an event', async () => {
+    const { journal, commits } = start()
+    const live = liveBatch()
+
+    journal.touch(live)
+    await turn()
+
+    expect(commits[0].group.heads.map(({ no }) => no)).toEqual([1])
+    expect(commits[0].group.logs.flatMap(({ entries }) => entries)).toEqual([])
+  })
+
+  describe('when a commit fails', () => {
+    it('refuses the new batches in it, and tries the rest again as it was until it succeeds', async () => {
+      const started = start()
+      const { journal, commits, events, retry } = started
+      const old = liveBatch({ no: 1 })
+      enter(started, liveBatch({ no: 2 }))
+      change(journal, old)
+      journal.record(old, recordRow(1, 0))
+      journal.addJobs(jobRows(1, 5, 1))
+      void journal.committed().then(() => events.push('committed'))
+      await turn()
+      commits[0].reject(new Error('disk full'))
+      await turn()
+      expect(events).toEqual(['failed: Error: disk full', 'refused 2: true'])
+      expect(journal.healthy).toBe(false)
+
+      await retry()
+      change(journal, old)
+      commits[1].reject(new Error('still full'))
+      await turn()
+      await retry()
+      expect(journal.healthy).toBe(false)
+      commits[2].resolve()
+      await turn()
+
+      const [first, second, third, fourth] = commits.map(({ group }) => group)
+      expect(second.batches).toEqual([])
+      expect(second.jobs).toEqual([jobRows(1, 5, 1)])
+      expect(second.heads).toEqual(first.heads.filter(({ no }) => no === 1))
+      expect(second.records).toEqual(first.records)
+      expect(second.logs).toEqual(first.logs.filter(({ no }) => no === 1))
+      expect(third).toEqual(second)
+      expect(seqsOf(fourth)).toEqual({ 1: [3] })
+      expect(events.slice(2)).toEqual(['failed: Error: still full', 'published 1 up to 2', 'committed'])
+      expect(journal.healthy).toBe(true)
+    })
+
+    it('keeps what comes meanwhile for the next commit, in order', async () => {
+      const { journal, commits, retry } = start()
+      const live = liveBatch()
+      change(journal, live)
+      await turn()
+      change(journal, live)
+      commits[0].reject(new Error('no'))
+      await turn()
+      change(journal, live)
+      await retry()
+      change(journal, live)
+      commits[1].resolve()
+      await turn()
+      commits[2].resolve()
+      await turn()
+
+      expect(commits.map(({ group }) => seqsOf(group))).toEqual([{ 1: [1, 2] }, { 1: [1, 2] }, { 1: [3, 4, 5] }])
+    })
+
+    it('lets a batch that enters meanwhile wait, and takes it when the store writes again', async () => {
+      const started = start()
+      const { journal, commits, events, retry } = started
+      change(journal, liveBatch({ no: 1 }))
+      await turn()
+      commits[0].reject(new Error('no'))
+      await turn()
+      enter(started, liveBatch({ no: 2 }))
+      await retry()
+      commits[1].resolve()
+      await turn()
+      expect(events).not.toContain('entered 2')
+
+      commits[2].resolve()
+      await turn()
+
+      expect(events).toContain('entered 2')
+      expect(commits[2].group.batches.map(({ no }) => no)).toEqual([2])
+    })
+
+    it('publishes nothing of a batch that was refused', async () => {
+      const started = start()
+      const { commits, events, retry } = started
+      enter(started, liveBatch({ no: 3 }))
+      await turn()
+      commits[0].reject(new Error('no'))
+      await turn()
+      await retry()
+      for (const { resolve } of commits.slice(1)) resolve()
+      await turn()
+
+      expect(events).toEqual(['failed: Error: no', 'refused 3: true'])
+      expect(commits.slice(1).flatMap(({ group }) => group.logs)).toEqual([])
+    })
+  })
+})

@@ -1,0 +1,54 @@
+import { newBatch } from '../../../src/core/batch.ts'
+import { LiveBatch } from '../../../src/engine/local/live-batch.ts'
+import { newBatchQueue } from '../../../src/engine/local/queues.ts'
+import { SpecWindow } from '../../../src/engine/local/specs.ts'
+import { Tenants } from '../../../src/engine/local/tenants.ts'
+import { Timers } from '../../../src/engine/local/timers.ts'
+import type { BatchHeader } from '../../../src/engine/views.ts'
+import type { CommonSpec } from '../../../src/jobs/kind.ts'
+import type { Store } from '../../../src/store/store.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+
+/** The service's limits in these tests. */
+export const DEFAULTS = { maxConcurrency: 4, maxQueuedJobs: 100, maxBatchJobs: 50, weight: 2 }
+
+export const HEADER: BatchHeader = {
+  policy: 'all_settled',
+  n: null,
+  hedgeDelayMs: null,
+  name: null,
+  labels: {},
+  timeoutMs: null,
+  maxConcurrency: null,
+  context: {},
+}
+
+/** A live batch of a tenant `acme`, over fakes. */
+export function liveBatch(
+  own: {
+    no?: number
+    clock?: FakeClock
+    timers?: Timers
+    fresh?: CommonSpec[]
+    header?: Partial<BatchHeader>
+    store?: Partial<Store>
+    onDue?: (kind: string, index: number) => void
+  } = {},
+): LiveBatch {
+  const no = own.no ?? 1
+  const core = newBatch({ policy: 'all_settled' })
+  const tenant = new Tenants({ defaults: DEFAULTS }).get('acme')
+  // Only what the test gives is ever called.
+  const store = (own.store ?? {}) as Store
+  return new LiveBatch({
+    id: `00000000-0000-7000-8000-${String(no).padStart(12, '0')}`,
+    no,
+    tenant,
+    header: { ...HEADER, ...own.header },
+    core,
+    queue: newBatchQueue(tenant.queue, core, null),
+    specs: new SpecWindow({ store, no, fresh: own.fresh ?? [] }),
+    timers: own.timers ?? new Timers({ clock: own.clock ?? new FakeClock() }),
+    onDue: (_live, kind, index) => own.onDue?.(kind, index),
+  })
+}

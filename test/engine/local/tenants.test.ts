@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest'
+import { Tenants } from '../../../src/engine/local/tenants.ts'
+import { DEFAULTS } from './live.ts'
+
+describe('Tenants', () => {
+  it('enters a tenant with the defaults, once', () => {
+    const tenants = new Tenants({ defaults: DEFAULTS })
+
+    const tenant = tenants.get('a')
+
+    expect(tenants.get('a')).toBe(tenant)
+    expect([...tenants.values()]).toEqual([tenant])
+    expect(tenant.queue).toMatchObject({ id: 'a', cap: 4, weight: 2, credit: 2, paused: false, running: 0 })
+    expect(tenants.view(tenant)).toEqual({
+      id: 'a',
+      limits: DEFAULTS,
+      paused: false,
+      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0 },
+    })
+  })
+
+  it('lets a setting go before its default, and the default come back without it', () => {
+    const tenants = new Tenants({ defaults: DEFAULTS })
+
+    const tenant = tenants.apply('a', { maxConcurrency: 9, maxBatchJobs: 1, paused: true })
+    expect(tenants.limits(tenant)).toEqual({ ...DEFAULTS, maxConcurrency: 9, maxBatchJobs: 1 })
+    expect(tenant.queue).toMatchObject({ cap: 9, weight: 2, paused: true })
+    expect(tenants.view(tenant).paused).toBe(true)
+
+    expect(tenants.apply('a', { weight: 7, maxQueuedJobs: 0 })).toBe(tenant)
+    expect(tenants.limits(tenant)).toEqual({ ...DEFAULTS, weight: 7, maxQueuedJobs: 0 })
+    expect(tenant.queue).toMatchObject({ cap: 4, weight: 7, paused: false })
+  })
+
+  it('cuts the starts left in a turn to the new weight, and gives none on top', () => {
+    const tenants = new Tenants({ defaults: DEFAULTS })
+
+    expect(tenants.apply('a', { weight: 9 }).queue.credit).toBe(2)
+    expect(tenants.apply('a', { weight: 1 }).queue.credit).toBe(1)
+  })
+
+  it('shows what a tenant uses', () => {
+    const tenants = new Tenants({ defaults: DEFAULTS })
+    const tenant = tenants.get('a')
+    Object.assign(tenant, { queued: 3, cancelling: 1, stuck: 1, reserved: 5 })
+    tenant.queue.running = 2
+
+    expect(tenants.view(tenant).usage).toEqual({ queued: 3, running: 2, cancelling: 1, stuck: 1 })
+  })
+})

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest'
+import * as errors from '../src/errors.ts'
+
+const EVERY: [string, errors.ServiceError][] = [
+  ['invalid_argument', new errors.InvalidArgumentError([{ pointer: '/a', detail: 'is wrong' }])],
+  ['empty_wait_set', new errors.EmptyWaitSetError()],
+  ['not_found', new errors.NotFoundError()],
+  ['batch_shutting_down', new errors.BatchShuttingDownError()],
+  ['batch_finished', new errors.BatchFinishedError()],
+  ['job_finished', new errors.JobFinishedError()],
+  ['batch_too_large', new errors.BatchTooLargeError(5, 'the limit')],
+  ['queue_full', new errors.QueueFullError(5)],
+  ['shutting_down', new errors.ShuttingDownError()],
+  ['overloaded', new errors.OverloadedError()],
+  ['config', new errors.ConfigError('GATHERD_PORT is no port.')],
+  ['store_unusable', new errors.StoreUnusableError('It is locked.')],
+]
+
+describe('the errors raised on purpose', () => {
+  it.each(EVERY)('%s keeps its code, is named after its class and says one sentence', (code, error) => {
+    expect(error).toBeInstanceOf(errors.ServiceError)
+    expect(error).toBeInstanceOf(Error)
+    expect(error.code).toBe(code)
+    expect(error.name).toBe(error.constructor.name)
+    expect(error.message).toMatch(/^[A-Z0-9].*\.$/)
+  })
+
+  it('are all in this list, each with a code of its own', () => {
+    const classes = Object.values(errors).filter((each) => each !== errors.ServiceError)
+
+    expect(new Set(EVERY.map(([, error]) => error.constructor))).toEqual(new Set(classes))
+    expect(new Set(EVERY.map(([code]) => code)).size).toBe(EVERY.length)
+  })
+
+  it('say when trying again makes sense, and only then', () => {
+    const retry = EVERY.filter(([, error]) => error.retryAfterS !== undefined).map(([code]) => code)
+
+    expect(retry).toEqual(['queue_full', 'shutting_down', 'overloaded'])
+    expect(new errors.QueueFullError(5, 9).retryAfterS).toBe(9)
+    expect(new errors.OverloadedError('Too much.', 7)).toMatchObject({ message: 'Too much.', retryAfterS: 7 })
+  })
+
+  it('keep their facts and their cause', () => {
+    const cause = new Error('ENOSPC')
+
+    expect(new errors.OverloadedError(undefined, 2, { cause }).cause).toBe(cause)
+    expect(new errors.StoreUnusableError('It is.', { cause }).cause).toBe(cause)
+    expect(new errors.BatchTooLargeError(5, 'the limit')).toMatchObject({ limit: 5 })
+    const two = [
+      { pointer: '/a', detail: 'x' },
+      { pointer: '/b', detail: 'y' },
+    ]
+    expect(new errors.InvalidArgumentError(two)).toMatchObject({ errors: two, message: '2 fields are wrong.' })
+  })
+})
