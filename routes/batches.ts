@@ -4,6 +4,7 @@ import type { BatchView, Engine } from '../src/engine/engine.ts'
 import { emptyBody } from '../src/http/body.ts'
 import { etagOf, noneMatchHits } from '../src/http/etag.ts'
 import { sendEvents } from '../src/http/events.ts'
+import { idempotencyOf } from '../src/http/idempotency.ts'
 import { observing } from '../src/http/observe.ts'
 import { preferredWait } from '../src/http/prefer.ts'
 import { empty, json, jsonOrStream, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
@@ -51,7 +52,16 @@ function submit(app: App, parts: RouteParts): void {
           'The settled batch with its jobs (`Prefer: wait`), or the stream of its events (`Accept`).',
         ),
         202: json(BatchSchema, 'Accepted; `Location` is where to read it.'),
-        ...problems(...KEYED, ...WITH_BODY, 'batch_too_large', 'queue_full', 'overloaded', 'shutting_down'),
+        ...problems(
+          ...KEYED,
+          ...WITH_BODY,
+          'idempotency_conflict',
+          'idempotency_mismatch',
+          'batch_too_large',
+          'queue_full',
+          'overloaded',
+          'shutting_down',
+        ),
       },
     },
     async handler(request, reply) {
@@ -59,7 +69,8 @@ function submit(app: App, parts: RouteParts): void {
       const { tenantId } = request
       const batch = parseSubmission(request.body, jobSchema, engine.tenant(tenantId).limits)
       const traceparent = traceparentOf(request.headers.traceparent)
-      const accepted = await engine.submit(tenantId, traceparent ? { ...batch, traceparent } : batch)
+      const idempotency = idempotencyOf(request.headers['idempotency-key'], request.body)
+      const accepted = await engine.submit(tenantId, traceparent ? { ...batch, traceparent } : batch, idempotency)
       reply.header('location', accepted.links.self)
       if (request.answerType !== 'application/json') return sendEvents(request, reply, parts, accepted.id, { after: 0 })
       const wait = preferredWait(request.headers.prefer, config.maxWaitMs)

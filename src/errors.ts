@@ -42,6 +42,14 @@ export class NotFoundError extends ServiceError {
   }
 }
 
+/** The batch was the caller's, and was deleted when its retention time was over. */
+export class BatchDeletedError extends ServiceError {
+  readonly code = 'batch_deleted'
+  constructor() {
+    super('The batch was deleted: its retention time is over.')
+  }
+}
+
 /** The batch is aborting: it takes no more jobs. */
 export class BatchShuttingDownError extends ServiceError {
   readonly code = 'batch_shutting_down'
@@ -63,6 +71,23 @@ export class JobFinishedError extends ServiceError {
   readonly code = 'job_finished'
   constructor() {
     super('The job has ended or is being ended; it can no longer be rescheduled.')
+  }
+}
+
+/** A request with the same Idempotency-Key is being answered at this moment. */
+export class IdempotencyConflictError extends ServiceError {
+  readonly code = 'idempotency_conflict'
+  override readonly retryAfterS = 1
+  constructor() {
+    super('A request with this Idempotency-Key is still in progress.')
+  }
+}
+
+/** The Idempotency-Key was used before, with another body. */
+export class IdempotencyMismatchError extends ServiceError {
+  readonly code = 'idempotency_mismatch'
+  constructor() {
+    super('This Idempotency-Key was used with another request body; use a new key for a new request.')
   }
 }
 

@@ -58,14 +58,16 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
       maxBatchJobs: config.maxBatchJobs,
       weight: 1,
     },
+    retentionMs: config.retentionMs,
     durable: config.dataDir !== IN_MEMORY,
     events: {
       stuck: (facts) => logger.warn(facts, 'job ignores its abort'),
       commitFailed: (err) => logger.error({ err }, 'commit failed, will be tried again'),
+      retentionFailed: (err) => logger.error({ err }, 'deleting old batches failed, will be tried again'),
     },
   })
   for (const { id, settings } of await store.tenants()) engine.applyTenant(id, settings)
-  const recovered = await engine.recover()
+  const recovered = await engine.start()
   if (recovered > 0) logger.info({ batches: recovered }, 'went on with what was left')
   const close = async () => {
     await engine.shutdown()

@@ -132,16 +132,23 @@ export interface Reschedule {
   priority?: number
 }
 
+/** An Idempotency-Key with a digest of the body it came with. */
+export interface Idempotency {
+  key: string
+  hash: string
+}
+
 /**
  * All that the routes see of the machinery. Every method takes the tenant of the caller's key; what belongs to another
  * tenant, does not exist or is no id at all rejects with the same `NotFoundError`.
  */
 export interface Engine {
   /**
-   * Accept all jobs of a batch or none; resolves when it is on disk.
-   * @throws {BatchTooLargeError} {QueueFullError} {ShuttingDownError} {OverloadedError}
+   * Accept all jobs of a batch or none; resolves when it is on disk. With an Idempotency-Key that was used before, the first
+   * answer again, and nothing new, also while shutting down.
+   * @throws {IdempotencyConflictError} {IdempotencyMismatchError} {BatchTooLargeError} {QueueFullError} {ShuttingDownError} {OverloadedError}
    */
-  submit(tenantId: string, batch: BatchSubmission): Promise<BatchView>
+  submit(tenantId: string, batch: BatchSubmission, idempotency?: Idempotency): Promise<BatchView>
   /** Append jobs to a running batch; resolves with their views. @throws {BatchShuttingDownError} {BatchFinishedError} and as `submit`. */
   append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]>
   /** No more jobs will come; the batch ends when its jobs have. Idempotent. */

@@ -42,6 +42,16 @@ export const preferHeaders = (maxWaitMs: number) =>
 export const submitHeaders = (maxWaitMs: number) =>
   z.looseObject({
     ...preferHeaders(maxWaitMs).shape,
+    'idempotency-key': z
+      .string()
+      .regex(/^("[\x20\x21\x23-\x5b\x5d-\x7e]{1,255}"|[\x21\x23-\x7e]{1,255})$/, {
+        error: 'Must be 1 to 255 visible ASCII characters, in double quotes or without.',
+      })
+      .optional()
+      .meta({
+        description:
+          'Makes the submission safe to repeat: the same key with the same body gets the first answer again and starts nothing. Kept 24 hours.',
+      }),
     traceparent: z.string().optional().meta({ description: "W3C trace context; a job's fetch carries a child of it." }),
   })
 

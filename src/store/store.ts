@@ -47,6 +47,8 @@ export interface NewBatch {
   /** What never changes, as JSON (`BatchHeader`). */
   header: string
   acceptedAt: number
+  /** The Idempotency-Key it came with, kept with the answer that was given. */
+  idempotency?: { key: string; hash: string; answer: string }
 }
 
 /** Jobs that enter, `specs[0]` at index `from`. `specs` are JSON texts. */
@@ -164,6 +166,9 @@ export interface Store extends DirectoryStore {
   /** On disk, whole, when it resolves. @throws when nothing of it was written (the disk is full, say). */
   commit(group: CommitGroup): Promise<void>
 
+  /** What an Idempotency-Key of the tenant was used for; null when it was not. `answer` as given in `NewBatch`. */
+  idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null>
+
   /** By id and tenant; null when there is none. */
   batch(tenantId: string, id: string): Promise<BatchRow | null>
   /** Newest first, those with a number below `before`. */
@@ -186,6 +191,14 @@ export interface Store extends DirectoryStore {
   specs(no: BatchNo, query: { from: number; limit: number }): Promise<string[]>
   /** Which of `names` jobs of the batch have already. */
   namesTaken(no: BatchNo, names: string[]): Promise<string[]>
+
+  /** Whether the tenant had a batch of this id that was deleted not long ago. */
+  wasDeleted(tenantId: string, id: string): Promise<boolean>
+  /**
+   * One small step of deleting what is too old; resolves with how many rows it deleted, 0 when nothing is left to do.
+   * Instants in milliseconds since the epoch: what drained, was used or was deleted before them goes.
+   */
+  expire(step: { now: number; drainedBefore: number; keysBefore: number; tombstonesBefore: number }): Promise<number>
 
   /** Batches that have not drained, first accepted first. */
   unfinished(): Promise<BatchRow[]>

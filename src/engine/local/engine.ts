@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../../clock.ts'
 import {
+  BatchDeletedError,
   BatchFinishedError,
   EmptyWaitSetError,
   JobFinishedError,
@@ -15,6 +16,7 @@ import type {
   BatchSubmission,
   BatchView,
   Engine,
+  Idempotency,
   JobStateName,
   JsonText,
   Page,
@@ -33,6 +35,7 @@ import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
 import type { LiveBatch } from './live-batch.ts'
 import { Recovery } from './recovery.ts'
+import { Retention } from './retention.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { Tenants } from './tenants.ts'
 
@@ -53,6 +56,8 @@ export interface LocalEngineOptions {
   hostConcurrency: number
   /** What holds for a tenant without settings of its own. */
   tenantDefaults: TenantLimits
+  /** How long a drained batch can be read. */
+  retentionMs: number
   /** Whether what was running at the end is there at the next start. */
   durable: boolean
   events: RuntimeEvents
@@ -67,6 +72,7 @@ export class LocalEngine implements Engine {
   readonly #runtime: Runtime
   readonly #intake: Intake
   readonly #recovery: Recovery
+  readonly #retention: Retention
   readonly #commands: Commands
   readonly #follower: Follower
   readonly #cursors: Cursors
@@ -83,6 +89,8 @@ export class LocalEngine implements Engine {
     this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
     this.#intake = new Intake({ runtime: this.#runtime, store, hosts })
     this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, kinds })
+    const onError = (error: unknown) => events.retentionFailed(error)
+    this.#retention = new Retention({ store, clock, retentionMs: options.retentionMs, onError })
     this.#commands = new Commands({ runtime: this.#runtime, store })
     // One listener for each open stream and wait.
     setMaxListeners(0, this.#stopped.signal)
@@ -90,18 +98,23 @@ export class LocalEngine implements Engine {
     this.#cursors = new Cursors({ secret: store.secret })
   }
 
-  /** Take up what the last process left, before the first request. Resolves with the number of batches. */
-  recover(): Promise<number> {
-    return this.#recovery.run()
+  /** Take up what the last process left, before the first request, and begin to delete what is old. Resolves with the number of batches. */
+  async start(): Promise<number> {
+    const batches = await this.#recovery.run()
+    this.#retention.start()
+    return batches
   }
 
   get accepting(): boolean {
     return this.#draining === null
   }
 
-  async submit(tenantId: string, submission: BatchSubmission): Promise<BatchView> {
-    if (!this.accepting) throw new ShuttingDownError()
-    return await this.#intake.submit(tenantId, submission)
+  async submit(tenantId: string, submission: BatchSubmission, idempotency?: Idempotency): Promise<BatchView> {
+    const submit = async () => {
+      if (!this.accepting) throw new ShuttingDownError()
+      return await this.#intake.submit(tenantId, submission, idempotency)
+    }
+    return idempotency === undefined ? await submit() : await this.#intake.once(tenantId, idempotency, submit)
   }
 
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {
@@ -242,6 +255,7 @@ export class LocalEngine implements Engine {
 
   async shutdown(): Promise<void> {
     await this.drain(0)
+    await this.#retention.close()
     this.#runtime.close()
   }
 
@@ -278,7 +292,8 @@ export class LocalEngine implements Engine {
   /** The batch as it is on disk, and while it is not drained as it runs. @throws {NotFoundError} */
   async #find(tenantId: string, batchId: string): Promise<{ row: BatchRow; live: LiveBatch | null }> {
     const row = await this.#store.batch(tenantId, batchId)
-    if (row === null) throw new NotFoundError()
+    if (row === null)
+      throw (await this.#store.wasDeleted(tenantId, batchId)) ? new BatchDeletedError() : new NotFoundError()
     return { row, live: this.#runtime.find(tenantId, batchId) }
   }
 

@@ -6,14 +6,16 @@ import {
   BatchShuttingDownError,
   BatchTooLargeError,
   type FieldError,
+  IdempotencyConflictError,
+  IdempotencyMismatchError,
   InvalidArgumentError,
   OverloadedError,
   QueueFullError,
 } from '../../errors.ts'
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
-import type { NewJobs, Store } from '../../store/store.ts'
-import type { BatchSubmission, BatchView } from '../engine.ts'
+import type { NewBatch, NewJobs, Store } from '../../store/store.ts'
+import type { BatchSubmission, BatchView, Idempotency } from '../engine.ts'
 import { headerOf, liveView } from '../views.ts'
 import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
@@ -27,6 +29,8 @@ export class Intake {
   readonly #runtime: Runtime
   readonly #store: Store
   readonly #hosts: Hosts
+  /** Idempotency keys whose first answer is being made, as `tenant key`. */
+  readonly #answering = new Set<string>()
   #lastNo: number
 
   constructor(options: { runtime: Runtime; store: Store; hosts: Hosts }) {
@@ -36,15 +40,34 @@ export class Intake {
     this.#lastNo = options.store.lastBatchNo
   }
 
+  /**
+   * Answer a request with an Idempotency-Key: as the first time when there was one, else with `submit`.
+   * @throws {IdempotencyConflictError} {IdempotencyMismatchError}
+   */
+  async once(tenantId: string, { key, hash }: Idempotency, submit: () => Promise<BatchView>): Promise<BatchView> {
+    const entry = `${tenantId} ${key}`
+    if (this.#answering.has(entry)) throw new IdempotencyConflictError()
+    this.#answering.add(entry)
+    try {
+      const first = await this.#store.idempotent(tenantId, key)
+      if (first === null) return await submit()
+      if (first.hash !== hash) throw new IdempotencyMismatchError()
+      // Kept by `submit`, from a view.
+      return JSON.parse(first.answer) as BatchView
+    } finally {
+      this.#answering.delete(entry)
+    }
+  }
+
   /** @throws {BatchTooLargeError} {QueueFullError} {OverloadedError} nothing was accepted. */
-  async submit(tenantId: string, submission: BatchSubmission): Promise<BatchView> {
+  async submit(tenantId: string, submission: BatchSubmission, idempotency?: Idempotency): Promise<BatchView> {
     const tenant = this.#runtime.tenants.get(tenantId)
     const release = this.#reserve(tenant, submission.jobs.length, 0)
     try {
       const live = this.#newLive(tenant, submission)
       const effects = this.#accept(live, submission)
       const view = liveView(live.id, live.header, live.core)
-      await this.#write(live, submission.jobs)
+      await this.#write(live, submission.jobs, idempotency && { ...idempotency, answer: JSON.stringify(view) })
       this.#runtime.enter(live, effects)
       return view
     } finally {
@@ -123,10 +146,18 @@ export class Intake {
     this.#hosts.assign(live.queue, from, jobs)
   }
 
-  async #write(live: LiveBatch, jobs: CommonSpec[]): Promise<void> {
+  async #write(live: LiveBatch, jobs: CommonSpec[], idempotency?: NewBatch['idempotency']): Promise<void> {
     const { id, no, tenant, header, core } = live
     const acceptedAt = core.accepted[0].at
-    const batch = { no, id, tenantId: tenant.id, labels: header.labels, header: JSON.stringify(header), acceptedAt }
+    const batch = {
+      no,
+      id,
+      tenantId: tenant.id,
+      labels: header.labels,
+      header: JSON.stringify(header),
+      acceptedAt,
+      idempotency,
+    }
     try {
       await this.#runtime.journal.enter(live, batch, newJobs(no, 0, jobs))
     } catch (error) {

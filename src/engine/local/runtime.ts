@@ -22,6 +22,8 @@ export interface RuntimeEvents {
   stuck(facts: { tenantId: string; batchId: string; index: number }): void
   /** The store refused a commit; it is tried again. */
   commitFailed(error: unknown): void
+  /** The store refused to delete what is old; it is tried again. */
+  retentionFailed(error: unknown): void
 }
 
 /** The attempt whose end a turn is about. */

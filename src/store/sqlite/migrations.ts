@@ -40,8 +40,16 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE log (no INTEGER NOT NULL, seq INTEGER NOT NULL, entries TEXT NOT NULL, PRIMARY KEY (no, seq)) WITHOUT ROWID;
 
   CREATE TABLE idempotency (
-    tenant_id TEXT NOT NULL, key TEXT NOT NULL, request_hash TEXT NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL,
+    tenant_id TEXT NOT NULL, key TEXT NOT NULL, request_hash TEXT NOT NULL, answer TEXT NOT NULL,
     created_at REAL NOT NULL, PRIMARY KEY (tenant_id, key)
   ) WITHOUT ROWID;
+  CREATE INDEX idempotency_age ON idempotency (created_at);
+
+  -- Batches that were deleted; purged: their jobs and log are gone as well.
+  CREATE TABLE tombstones (
+    no INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant_id TEXT NOT NULL, deleted_at REAL NOT NULL, purged INTEGER NOT NULL
+  );
+  CREATE UNIQUE INDEX tombstones_id ON tombstones (id);
+  CREATE INDEX tombstones_unpurged ON tombstones (no) WHERE purged = 0;
   `,
 ]

@@ -40,7 +40,7 @@ export class SqliteReader {
   }
 
   lastBatchNo(): number {
-    return Number(this.#get('SELECT max(no) AS no FROM batches')?.no ?? 0)
+    return Number(this.#get('SELECT max(no) AS no FROM (SELECT no FROM batches UNION ALL SELECT no FROM tombstones)')?.no ?? 0)
   }
 
   tenants(): TenantRow[] {
@@ -62,6 +62,12 @@ export class SqliteReader {
       expiresAt: number(row.expires_at),
       revokedAt: number(row.revoked_at),
     }))
+  }
+
+  idempotent(tenantId: string, key: string): { hash: string; answer: string } | null {
+    const sql = 'SELECT request_hash, answer FROM idempotency WHERE tenant_id = ? AND key = ?'
+    const row = this.#get(sql, tenantId, key)
+    return row === undefined ? null : { hash: String(row.request_hash), answer: String(row.answer) }
   }
 
   batch(tenantId: string, id: string): BatchRow | null {
@@ -183,6 +189,10 @@ export class SqliteReader {
       if (chars >= PAGE_CHARS) break
     }
     return specs
+  }
+
+  wasDeleted(tenantId: string, id: string): boolean {
+    return this.#get('SELECT 1 FROM tombstones WHERE id = ? AND tenant_id = ?', id, tenantId) !== undefined
   }
 
   unfinished(): BatchRow[] {

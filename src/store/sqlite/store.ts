@@ -72,6 +72,10 @@ export class SqliteStore implements Store {
     return this.#writer.call('putKey', row)
   }
 
+  idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null> {
+    return this.#reader.call('idempotent', tenantId, key)
+  }
+
   batch(tenantId: string, id: string): Promise<BatchRow | null> {
     return this.#reader.call('batch', tenantId, id)
   }
@@ -106,6 +110,14 @@ export class SqliteStore implements Store {
 
   namesTaken(no: BatchNo, names: string[]): Promise<string[]> {
     return this.#reader.call('namesTaken', no, names)
+  }
+
+  wasDeleted(tenantId: string, id: string): Promise<boolean> {
+    return this.#reader.call('wasDeleted', tenantId, id)
+  }
+
+  expire(step: Parameters<Store['expire']>[0]): Promise<number> {
+    return this.#writer.call('expire', step)
   }
 
   unfinished(): Promise<BatchRow[]> {

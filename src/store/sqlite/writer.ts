@@ -8,9 +8,11 @@ import {
   type LogRows,
   type NewBatch,
   type NewJobs,
+  type Store,
   type TenantRow,
 } from '../store.ts'
 import { packEntries } from './entries.ts'
+import { expireStep } from './expire.ts'
 
 /** Writes commit groups, one transaction each. Synchronous: it runs on the writer's thread. */
 export class SqliteWriter {
@@ -34,6 +36,15 @@ export class SqliteWriter {
       for (const record of group.records) this.#setRecord(record)
       for (const rows of group.logs) this.#addLog(rows)
     })
+  }
+
+  /** One step of deleting what is too old, short enough to delay no commit; returns the rows deleted. */
+  expire(step: Parameters<Store['expire']>[0]): number {
+    let deleted = 0
+    this.#transaction(() => {
+      deleted = expireStep(this.#database, step)
+    })
+    return deleted
   }
 
   putTenant(row: TenantRow): void {
@@ -61,6 +72,9 @@ export class SqliteWriter {
   #addBatch(batch: NewBatch): void {
     const { no, id, tenantId, header, acceptedAt } = batch
     this.#statements.addBatch.run(no, id, tenantId, acceptedAt, header)
+    const { key: idempotencyKey, hash, answer } = batch.idempotency ?? {}
+    if (idempotencyKey !== undefined && hash !== undefined && answer !== undefined)
+      this.#statements.addIdempotency.run(tenantId, idempotencyKey, hash, answer, acceptedAt)
     for (const [key, value] of Object.entries(batch.labels)) this.#statements.addLabel.run(tenantId, key, value, no)
   }
 
@@ -90,6 +104,7 @@ export class SqliteWriter {
 
 const SQL = {
   addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')`,
+  addIdempotency: 'INSERT INTO idempotency (tenant_id, key, request_hash, answer, created_at) VALUES (?, ?, ?, ?, ?)',
   addLabel: 'INSERT INTO labels (tenant_id, key, value, no) VALUES (?, ?, ?, ?)',
   // Not OR REPLACE: that would also replace the job whose name is taken.
   addSpec: `INSERT INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)
