@@ -3,6 +3,7 @@ import { openApiYaml } from '../app.ts'
 import { readConfig } from '../config.ts'
 import { Egress } from '../egress/egress.ts'
 import { ConfigError } from '../errors.ts'
+import { loadKinds } from '../jobs/custom.ts'
 import { builtInKinds } from '../jobs/index.ts'
 import { type Command, packageJson } from './io.ts'
 import { parsed } from './options.ts'
@@ -20,8 +21,10 @@ export const openapi: Command = async (io) => {
   if (given === null) return 0
   if (given.positionals.length > 0)
     throw new ConfigError(`gatherd openapi takes no "${given.positionals[0]}".\n\n${HELP}`)
-  const kinds = builtInKinds({ egress: new Egress() })
-  const yaml = await openApiYaml({ config: readConfig(io.env), kinds, version: packageJson.version })
+  const config = readConfig(io.env)
+  const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, '.')
+  const kinds = [...builtInKinds({ egress: new Egress() }), ...custom]
+  const yaml = await openApiYaml({ config, kinds, version: packageJson.version })
   using output = new Output({ stdout: io.stdout, screen: null, onBroken: async () => undefined })
   await output.write(given.values.json ? JSON.stringify(parse(yaml), null, 2) : yaml.trimEnd())
   return output.status ?? 0
