@@ -90,7 +90,31 @@ describe('SpecWindow', () => {
 
     for (let i = 0; i < 100_000; i += 97) await take(i)
 
-    expect(window.size).toBeLessThanOrEqual(1_024 + 256)
+    expect(window.size).toBeLessThanOrEqual(1_024 + 2 * 256)
+  })
+
+  it.each<[string, (take: (index: number) => unknown) => unknown]>([
+    ['most of what it holds was cancelled', () => null],
+    ['a job far ahead went first', (take) => take(9_999)],
+  ])('still reads ahead when %s', async (_why, before) => {
+    const { window, reads, take } = windowOf(10_000, 1_024)
+    await before(take)
+
+    for (let i = 1_024; i < 9_999; i++) {
+      expect(await take(i)).toEqual(spec(i))
+      if (i % 16 === 0) await turn()
+    }
+
+    expect(reads.length).toBeLessThan(100)
+    expect(window.size).toBeLessThanOrEqual(1_024 + 2 * 256)
+  })
+
+  it('reads one by one what is taken far apart', async () => {
+    const { reads, take } = windowOf(100_000, 0)
+
+    for (let i = 90_000; i > 0; i -= 1_000) await take(i)
+
+    expect(reads.filter(({ limit }) => limit > 1).length).toBeLessThan(5)
   })
 
   it('fails the job whose spec cannot be read, and no other', async () => {

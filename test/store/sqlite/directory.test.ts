@@ -1,6 +1,6 @@
 import { storeContract } from '../contract.ts'
-import { DirectStore } from './direct-store.ts'
+import { directStore } from './direct-store.ts'
 import { openSqlite, underTest } from './under-test.ts'
 
 storeContract('SqliteStore in a directory', () => underTest(null, openSqlite))
-storeContract('SqliteService in a directory', () => underTest(null, async (dataDir) => new DirectStore(dataDir)))
+storeContract('SqliteService in a directory', () => underTest(null, async (dataDir) => directStore(dataDir)))
