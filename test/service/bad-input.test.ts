@@ -185,10 +185,11 @@ describe('a submission', () => {
     ['with 33 labels', { labels: Object.fromEntries(range(33).map((i) => [`l${i}`, ''])), jobs: [] }, ['/labels']],
   ]
 
-  it.each(cases)('%s is refused by pointer, and nothing of it is accepted', async (_title, submission, pointers) => {
+  it('that breaks a rule is refused by pointer, and nothing of it is accepted', async () => {
     await using service = await startService()
 
-    expect([...new Set(pointersOf(await problem(service, submission)))]).toEqual(pointers)
+    for (const [title, submission, pointers] of cases)
+      expect([title, ...new Set(pointersOf(await problem(service, submission)))]).toEqual([title, ...pointers])
     await nothingAccepted(service)
   })
 
