@@ -37,6 +37,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     logs(open)
     specsAndNames(open)
     directory(open)
+    restarts(open)
+    keysAndExpiry(open)
     lifetime(open)
   })
 }
@@ -834,6 +836,176 @@ function lifetime(open: Open): void {
       expect([await again.tenants(), await again.keys()]).toEqual([[TENANT], [KEY]])
       expect(again.lastBatchNo).toBe(41)
       expect(Buffer.from(again.secret)).toEqual(secret)
+    })
+  })
+}
+
+function restarts(open: Open): void {
+  describe('unfinished and history', () => {
+    it('names the batches that have not drained, first accepted first, of all tenants', async () => {
+      await using under = await open()
+      const { store } = under
+      for (const no of [1, 2, 3, 4]) await store.commit(submission(no, 1, { tenantId: `t${no % 2}` }))
+      await store.commit(
+        group({
+          heads: [headRow(2, { state: 'failed', settledAt: 5 }), headRow(3, { state: 'succeeded', drainedAt: 9 })],
+        }),
+      )
+
+      expect((await store.unfinished()).map(({ no, state }) => [no, state])).toEqual([
+        [1, 'running'],
+        [2, 'failed'],
+        [4, 'running'],
+      ])
+    })
+
+    it('gives the jobs of a batch as the record has them', async () => {
+      await using under = await open()
+      const { store } = under
+      const specs = [
+        { kind: 'sleep' },
+        { kind: 'sleep', timeoutMs: 5, priority: -2 },
+        { kind: 'sleep', deadlineMs: 0, shield: true },
+        { kind: 'sleep', delayMs: 7 },
+        { kind: 'sleep' },
+      ].map((spec) => JSON.stringify(spec))
+      await store.commit(submission(1, 0))
+      await store.commit(submission(2, 3))
+      const error = '{"type":"HttpError","code":"http_status","message":"503","status":503}'
+      const running = recordRow(1, 1, { state: Job.running, attempts: 2, finishedAt: null })
+      const cancelling = recordRow(1, 2, { state: Job.cancelling, cause: 'user', reason: 'why', cancelRequests: 2 })
+      await store.commit(
+        group({
+          jobs: [{ ...jobRows(1, 0, 5), specs }],
+          records: [
+            recordRow(1, 0, { state: Job.failed, error }),
+            running,
+            cancelling,
+            recordRow(1, 4, { state: Job.timedOut, cause: 'deadline' }),
+          ],
+          logs: [
+            {
+              no: 1,
+              entries: numbered(50, [
+                { type: 'job.timed_out', index: 4, cause: 'deadline', reason: null },
+                { type: 'job.started', index: 1, attempt: 2 },
+                { type: 'job.failed', index: 0 },
+              ]),
+            },
+          ],
+        }),
+      )
+
+      const history = await store.history(1)
+
+      expect([...history.states]).toEqual([Job.failed, Job.running, Job.cancelling, Job.queued, Job.timedOut])
+      const { timeoutMs, deadlineMs, queueTimeoutMs, delayMs, priority, shield } = history.plans
+      expect([timeoutMs?.[0], timeoutMs?.[1], deadlineMs?.[1], deadlineMs?.[2]]).toEqual([-1, 5, -1, 0])
+      expect([delayMs?.[0], delayMs?.[3], priority?.[0], priority?.[1], shield?.[1], shield?.[2]]).toEqual([
+        0, 7, 0, -2, 0, 1,
+      ])
+      expect(queueTimeoutMs).toBeNull()
+      expect(history.unended).toEqual([
+        expect.objectContaining({
+          index: 1,
+          state: Job.running,
+          attempts: 2,
+          startedAt: running.startedAt,
+          spec: specs[1],
+        }),
+        expect.objectContaining({ index: 2, state: Job.cancelling, cause: 'user', reason: 'why', cancelRequests: 2 }),
+      ])
+      expect(history.failures).toEqual([
+        { index: 4, type: 'TimeoutError', code: 'deadline', message: expect.any(String) },
+        { index: 0, type: 'HttpError', code: 'http_status', message: '503' },
+      ])
+    })
+  })
+}
+
+const EXPIRY = { now: 1_000, drainedBefore: 500, keysBefore: 0, tombstonesBefore: 0 }
+
+/** Delete step by step until nothing is left; returns the number of steps. */
+async function expireAll(store: Store, step: typeof EXPIRY): Promise<number> {
+  let steps = 1
+  while ((await store.expire(step)) > 0) if (++steps > 1_000) throw new Error('expire() does not come to an end')
+  return steps
+}
+
+function keysAndExpiry(open: Open): void {
+  describe('idempotency keys and expiry', () => {
+    it('keeps a key with its batch, or neither', async () => {
+      await using under = await open()
+      const { store } = under
+      const idempotency = { key: 'k', hash: 'h', answer: '{"id":1}' }
+      await store.commit(submission(1, 1, { idempotency }))
+      const again = submission(2, 1, { idempotency })
+
+      await expect(store.commit(again)).rejects.toThrow()
+      await store.commit(submission(3, 1, { tenantId: 'other', idempotency: { ...idempotency, hash: 'h2' } }))
+
+      expect(await store.idempotent('acme', 'k')).toEqual({ hash: 'h', answer: '{"id":1}' })
+      expect(await store.idempotent('other', 'k')).toMatchObject({ hash: 'h2' })
+      expect(await store.idempotent('acme', 'other')).toBeNull()
+      expect(await store.batch('acme', again.batches[0].id)).toBeNull()
+    })
+
+    it('forgets keys that were used before an instant', async () => {
+      await using under = await open()
+      const { store } = under
+      for (const [no, acceptedAt] of [
+        [1, 100],
+        [2, 200],
+      ])
+        await store.commit(submission(no, 0, { acceptedAt, idempotency: { key: `k${no}`, hash: 'h', answer: '' } }))
+
+      await expireAll(store, { ...EXPIRY, keysBefore: 150 })
+
+      expect([await store.idempotent('acme', 'k1'), await store.idempotent('acme', 'k2')]).toEqual([
+        null,
+        { hash: 'h', answer: '' },
+      ])
+    })
+
+    it('deletes batches that drained before an instant with all that is theirs, and no other', async () => {
+      await using under = await open()
+      const { store } = under
+      const labels = { env: 'prod' }
+      const batches = [1, 2, 3].map((no) => submission(no, 5, { labels, header: JSON.stringify({ labels }) }))
+      for (const batch of batches) await store.commit(batch)
+      await store.commit(
+        group({
+          heads: [headRow(1, { drainedAt: 499 }), headRow(2, { drainedAt: 500 })],
+          records: [recordRow(1, 0), recordRow(2, 0)],
+        }),
+      )
+      const [gone, kept] = batches.map((batch) => batch.batches[0].id)
+
+      await expireAll(store, EXPIRY)
+
+      expect([await store.batch('acme', gone), await store.wasDeleted('acme', gone)]).toEqual([null, true])
+      expect([await store.wasDeleted('other', gone), await store.wasDeleted('acme', kept)]).toEqual([false, false])
+      expect([await store.specs(1, { from: 0, limit: 9 }), await store.pending(1)]).toEqual([[], []])
+      expect((await store.log(1, { after: 0, limit: 9, completionsOnly: false })).events).toEqual([])
+      const list = await store.batches({ tenantId: 'acme', labels, before: 99, limit: 9 })
+      expect(list.map(({ no }) => no)).toEqual([3, 2])
+      expect((await store.jobs(2, { from: 0, limit: 9 })).data).toHaveLength(5)
+      expect((await store.log(2, { after: 0, limit: 9, completionsOnly: false })).events).toHaveLength(6)
+      expect(await expireAll(store, EXPIRY)).toBe(1)
+    })
+
+    it('deletes a large batch in small steps, and forgets it later', async () => {
+      await using under = await open()
+      const { store } = under
+      const large = submission(1, 9_000)
+      await store.commit(large)
+      await store.commit(group({ heads: [headRow(1, { drainedAt: 1 })], records: [recordRow(1, 0, { count: 9_000 })] }))
+
+      expect(await expireAll(store, EXPIRY)).toBeGreaterThan(4)
+      expect(await store.wasDeleted('acme', large.batches[0].id)).toBe(true)
+      await expireAll(store, { ...EXPIRY, tombstonesBefore: 1_001 })
+
+      expect(await store.wasDeleted('acme', large.batches[0].id)).toBe(false)
     })
   })
 }
