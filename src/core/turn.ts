@@ -96,8 +96,11 @@ function releaseHeld(turn: Turn): void {
   const { batch } = turn
   const from = batch.released
   batch.released = batch.total
-  for (let i = from; i < batch.total; i++) batch.flags[i] &= ~Flag.hedged
-  enqueueReady(turn, from, batch.total)
+  for (let i = from; i < batch.total; i++) {
+    if ((batch.flags[i] & Flag.hedged) === 0) continue
+    batch.flags[i] &= ~Flag.hedged
+    enqueueReady(turn, i, i + 1)
+  }
 }
 
 /** End or stop every live job that is not deaf to `cause`, in input order: shutdown alone spares no shielded one. */

@@ -35,6 +35,7 @@ describe('append', () => {
     run.grant(0, 1)
     run.cancel()
     expect(canAppend(run.batch)).toBe('shutting_down')
+    expect(run.batch.open).toBe(false)
 
     run.unwinds(0)
 

@@ -161,6 +161,13 @@ describe('hedge', () => {
     expect(run.batch).toMatchObject({ outcome: 'succeeded', phase: 'drained', winner: 0 })
   })
 
+  it('queues a shielded job once when its timeout of zero ends it at acceptance', () => {
+    const run = new Script({ policy: 'hedge', hedgeDelayMs: 100, timeoutMs: 0 }, [{}, { shield: true }])
+
+    expect(run.jobs).toEqual(['cancelled', 'queued'])
+    expect(only(run.accepted, 'enqueue')).toEqual(['enqueue 1'])
+  })
+
   describe('with jobs appended', () => {
     it('holds them back while an earlier one is on its way', () => {
       const run = hedge(1)

@@ -76,6 +76,7 @@ export class Oracle {
   logged(entry: LogEntry, ends: End[]): void {
     if (entry.type === 'batch.aborting') return this.#aborting(entry)
     if (entry.type === 'batch.settled') return this.#settled(entry)
+    if (entry.type === 'batch.accepted' || entry.type === 'job.queued') return
     if (this.#due !== null) throw new Error(`${entry.type} ${entry.index} precedes batch.aborting`)
     for (const end of ends) this.#ended(end)
   }

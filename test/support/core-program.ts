@@ -130,7 +130,7 @@ export function programs(policy: Policy): fc.Arbitrary<Program> {
       policy: fc.constant(policy),
       n: policy === 'quorum' ? fc.integer({ min: 1, max: 3 }) : fc.constant(null),
       hedgeDelayMs: policy === 'hedge' ? fc.constantFrom(0, 5, 20) : fc.constant(null),
-      timeoutMs: fc.option(fc.constantFrom(0, 10, 40, 40, 80), { freq: 1 }),
+      timeoutMs: fc.option(fc.constantFrom(0, 10, 40, 40, 80), { freq: 2 }),
       open: fc.boolean(),
     }),
     jobs: fc.array(job, { minLength: mayBeEmpty ? 0 : 1, maxLength: 6 }),
