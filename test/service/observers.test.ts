@@ -246,6 +246,16 @@ describe('a stream', () => {
     }
   })
 
+  it('past the newest event of a live batch ends with the batch all the same', async () => {
+    await using service = await startService()
+    const { id } = await service.me.submit({ jobs: [service.fetch('/hold/a')] })
+    await using stream = await service.me.stream(id, { after: 1_000 })
+
+    service.origin.release('/hold/a')
+
+    expect((await stream.rest()).at(-1)?.type).toBe('batch.drained')
+  })
+
   it.each(['sse', 'ndjson'] as const)('is the answer to a submission that asks for %s', async (format) => {
     await using service = await startService()
     const accept = format === 'sse' ? 'text/event-stream' : 'application/x-ndjson'
