@@ -235,7 +235,8 @@ export class LocalEngine implements Engine {
   async events(tenantId: string, batchId: string, query: FollowQuery): Promise<AsyncIterable<StreamEvent[]> | null> {
     const { row } = await this.#find(tenantId, batchId)
     if (row.drainedAt !== null && query.after >= row.seq) return null
-    return this.#follower.events(row, query)
+    // A number that no event has yet is no reason to wait for it: the stream would outlive its batch.
+    return this.#follower.events(row, { ...query, after: Math.min(query.after, row.seq) })
   }
 
   tenant(tenantId: string): TenantView {
