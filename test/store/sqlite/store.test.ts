@@ -207,6 +207,31 @@ describe('SqliteService', () => {
     writer.close()
   })
 
+  it('says in one sentence why a directory cannot be used', () => {
+    using dir = tempDir()
+    const open = (dataDir: string) => new SqliteService({ role: 'writer', dataDir })
+    const below = join(fileIn(dir.path, 'file'), 'data')
+    const dataDir = join(dir.path, 'new')
+    const first = open(dataDir)
+
+    expect(() => open(dataDir)).toThrow('another gatherd process is using it.')
+    first.close()
+    withDatabase(dataDir, (database) => database.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`))
+    expect(() => open(dataDir)).toThrow(`is of version ${MIGRATIONS.length + 1}`)
+    expect(() => open(below)).toThrow(`The data directory ${below} cannot be used: `)
+    expect(() => open('/proc/self/data')).toThrow('ENOENT')
+  })
+
+  it('knows no methods but its own', () => {
+    const service = new SqliteService({ role: 'both', dataDir: IN_MEMORY })
+
+    expect(service.answer({ id: 4, method: 'frobnicate', args: [] })).toEqual({
+      id: 4,
+      error: { name: 'Error', message: 'The store has no frobnicate.' },
+    })
+    service.close()
+  })
+
   it('needs the database to be there to read it', () => {
     using dir = tempDir()
 
