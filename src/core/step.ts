@@ -1,4 +1,14 @@
-import { acceptedAt, addJobs, type Batch, cancelCause, Flag, type JobPlan, stopError, timeoutCause } from './batch.ts'
+import {
+  acceptedAt,
+  addJobs,
+  type Batch,
+  cancelCause,
+  Flag,
+  type JobPlan,
+  liveJobs,
+  stopError,
+  timeoutCause,
+} from './batch.ts'
 import type { Effect, ErrorFacts, TimerKind } from './events.ts'
 import { applyImpossible, applyPolicy, armHedge, holdHedged, releaseNext, startHedge } from './policy.ts'
 import { isTerminal, Job, type TimeoutCause } from './states.ts'
@@ -145,7 +155,8 @@ function batchDue(turn: Turn): void {
   const { batch } = turn
   if (batch.phase !== 'running' && batch.phase !== 'aborting') return
   batch.timeoutFired = true
-  abortBatch(turn, 'batch_timeout')
+  // After a restart the last job may have ended in this very turn: there is nothing to stop then.
+  if (liveJobs(batch) > 0 || batch.open) abortBatch(turn, 'batch_timeout')
 }
 
 function jobDue(turn: Turn, cause: TimeoutCause, index: number): void {

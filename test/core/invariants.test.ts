@@ -6,7 +6,7 @@ import { play, programs } from '../support/core-program.ts'
 const POLICIES: Policy[] = ['all_settled', 'gather', 'task_group', 'any', 'race', 'quorum', 'hedge']
 
 /** `FC_RUNS=20000` looks longer. */
-const numRuns = Number(process.env.FC_RUNS ?? 250)
+const numRuns = Number(process.env.FC_RUNS ?? 150)
 
 describe('whatever happens to a batch, in whatever order', () => {
   it.each(POLICIES)(

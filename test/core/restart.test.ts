@@ -120,7 +120,7 @@ describe('after a restart', () => {
     run.grant(0, 1)
     run.throws(0)
 
-    const after = restarted(run, { batch: { timeoutMs: 50 }, jobs: jobs(3), downMs: 100 })
+    const after = restarted(run, { batch: { timeoutMs: 50 }, jobs: jobs(3), downMs: 10 })
 
     expect(after.lines).toEqual(['job.queued 1', 'enqueue 1 resumed', 'enqueue 2'])
     expect(after.batch).toMatchObject({ outcome: 'failed', settledAt: T0, phase: 'settled' })
@@ -174,6 +174,22 @@ describe('after a restart', () => {
       'batch.settled timed_out',
       'batch.drained',
     ])
+  })
+
+  it('a batch whose last job was stopped and whose timeout passed meanwhile has nothing left to abort', () => {
+    const run = new Script({ policy: 'race', timeoutMs: 50 }, jobs(1))
+    run.grant(0)
+    run.cancelJob(0)
+
+    const after = restarted(run, {
+      batch: { timeoutMs: 50 },
+      jobs: jobs(1),
+      saved: [{ cause: 'user' }],
+      downMs: 60,
+    })
+
+    expect(only(after.lines, 'batch')).toEqual(['batch.settled failed', 'batch.drained'])
+    expect(after.batch.winner).toBe(0)
   })
 
   it('shielded jobs are still shielded', () => {

@@ -69,7 +69,10 @@ export class Oracle {
     const isDue = (input.type === 'due' && input.timer === 'batch') || (first && this.#plan.timeoutMs === 0)
     if (isDue) this.#timedOut = true
     const cause = isDue ? 'batch_timeout' : ABORTS[input.type]
-    if (cause !== undefined && !this.#over) this.#abort({ cause })
+    if (cause === undefined || this.#over) return
+    const isEmpty = this.#replay.live().length === 0 && !this.open && !(first && input.jobs.length > 0)
+    if (isDue && isEmpty) this.#over = true
+    else this.#abort({ cause })
   }
 
   /** An entry of the log that the replay has taken. `type` is that of the job's error. */

@@ -134,7 +134,8 @@ export function programs(policy: Policy): fc.Arbitrary<Program> {
       open: fc.boolean(),
     }),
     jobs: fc.array(job, { minLength: mayBeEmpty ? 0 : 1, maxLength: 6 }),
-    moves: fc.array(move, { maxLength: 60 }),
+    // Without a size fast-check keeps to ten.
+    moves: fc.array(move, { maxLength: 40, size: 'max' }),
   })
 }
 

@@ -157,7 +157,8 @@ export class Watch {
       if (effect.type !== 'log') continue
       const { entry } = effect
       // The interrupted attempts end first.
-      if (entry.cause === 'batch_timeout' || (entry.type === 'batch.settled' && this.replay.aborting !== null)) due()
+      const isOver = this.replay.aborting !== null || this.replay.live().length === 0
+      if (entry.cause === 'batch_timeout' || (entry.type === 'batch.settled' && isOver)) due()
       this.#logged(entry, { type: 'restart' })
     }
     due()
