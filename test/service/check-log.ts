@@ -103,6 +103,8 @@ interface Replay {
   failures: WireEvent[]
   /** Successes up to the abort or the settling, and the first end before them. */
   firstEnd: WireEvent | null
+  /** Ends while the batch was running, in order: what its policy decided by. */
+  ends: WireEvent[]
 }
 
 /**
@@ -137,7 +139,15 @@ function checkNumbers(events: readonly WireEvent[], batch: WireBatch): void {
 
 /** Invariants 1, 2 and 5, event by event. */
 function replayOf(events: readonly WireEvent[], batch: WireBatch, shielded: ReadonlySet<number>): Replay {
-  const replay: Replay = { jobs: [], aborting: null, settled: null, drained: false, failures: [], firstEnd: null }
+  const replay: Replay = {
+    jobs: [],
+    aborting: null,
+    settled: null,
+    drained: false,
+    failures: [],
+    firstEnd: null,
+    ends: [],
+  }
   for (const event of events) {
     expect(replay.drained, 'an event follows batch.drained').toBe(false)
     if (event.type.startsWith('job.')) replayJob(replay, event, shielded)
@@ -177,7 +187,9 @@ function endReplayed(replay: Replay, job: ReplayedJob, event: WireEvent): void {
   expect(event.cause !== undefined, `${event.type} ${stopped ? 'has' : 'has no'} cause`).toBe(stopped)
   if (replay.settled !== null) return
   if (FAILURES.has(job.state)) replay.failures.push(event)
-  if (replay.aborting === null) replay.firstEnd ??= event
+  if (replay.aborting !== null) return
+  replay.firstEnd ??= event
+  replay.ends.push(event)
 }
 
 function replayBatch(replay: Replay, event: WireEvent, batch: WireBatch, shielded: ReadonlySet<number>): void {
@@ -255,6 +267,14 @@ function checkBatch(replay: Replay, batch: WireBatch): void {
   })
   expect((batch.error === null) === (batch.state === 'succeeded')).toBe(true)
   expect(batch.drainedAt).not.toBeNull()
+  expect(batch.winner?.index ?? null).toBe(winnerOf(replay, batch))
+}
+
+/** The job that decided the batch: the first success, the n-th, or the first end. */
+function winnerOf({ ends }: Replay, { policy, n }: WireBatch): number | null {
+  const successes = ends.filter(({ type }) => type === 'job.succeeded')
+  const decider = { any: successes[0], hedge: successes[0], quorum: successes[(n ?? 1) - 1], race: ends[0] }[policy]
+  return decider?.index ?? null
 }
 
 /** Semantics.md 1 and 4: errors that the policy counts, else cancel, else timeout, else the policy's own outcome. */
