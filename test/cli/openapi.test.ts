@@ -31,6 +31,21 @@ describe('gatherd openapi', () => {
     expect(io.stdout.text).toContain('"maximum": 7000')
   })
 
+  it('has the kinds that the operator has added', async () => {
+    const io = new FakeIo([], { env: { GATHERD_KINDS: join(import.meta.dirname, '../../examples/kinds.ts') } })
+
+    await outcome(openapi, io)
+
+    expect(io.stdout.text).toContain('TcpJob')
+  })
+
+  it('breaks off quietly when nobody reads it', async () => {
+    const io = new FakeIo([])
+    io.stdout.refuse = () => Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })
+
+    expect([0, 141]).toContain((await outcome(openapi, io)).status)
+  })
+
   it('refuses what it does not know, and shows its help', async () => {
     const help = new FakeIo(['-h'])
     await outcome(openapi, help)

@@ -159,6 +159,16 @@ describe('gatherd run', () => {
     expect(origin.concurrency.max).toBe(40)
   })
 
+  it('takes the kinds that the operator has added', async () => {
+    await using origin = await startOrigin()
+    const env = { GATHERD_KINDS: join(import.meta.dirname, '../../examples/kinds.ts') }
+    const io = new FakeIo(['-'], { ...input([{ kind: 'tcp', host: '127.0.0.1', port: origin.port }]), env })
+
+    expect((await outcome(run, io)).status).toBe(0)
+    expect(io.stdout.json).toMatchObject([{ kind: 'tcp', result: { connectMs: expect.any(Number) } }])
+    await origin.whenIdle()
+  })
+
   it('does not wait for more jobs in an open batch: nobody could append them', async () => {
     const io = new FakeIo(['-'], input({ open: true, jobs: [sleepFor(1)] }))
 
