@@ -30,8 +30,18 @@ function hasUnwound(thrown: unknown, signal: AbortSignal): boolean {
   )
 }
 
-/** The end of an attempt that threw `thrown`, whatever that is. */
+/** The end of an attempt that threw `thrown`, whatever that is; its facts and result are left out when JSON cannot carry them. */
 export function failure(thrown: unknown): AttemptEnd {
+  try {
+    return described(thrown)
+  } catch {
+    // Reading what was thrown threw in turn: a cycle, a BigInt, an object without a prototype.
+    const facts = { type: 'Error', code: 'kind_error', message: 'The kind threw something that cannot be described.' }
+    return { type: 'threw', facts, error: JSON.stringify(facts), result: null }
+  }
+}
+
+function described(thrown: unknown): AttemptEnd {
   if (thrown instanceof JobError) {
     const { type, code, message } = thrown
     const error = JSON.stringify({ type, code, message, ...thrown.facts })

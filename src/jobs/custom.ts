@@ -27,7 +27,8 @@ export function defineKind<Fields extends z.ZodObject>(
 export async function loadKinds(path: string, from: string): Promise<JobKind[]> {
   const file = isAbsolute(path) ? path : resolve(from, path)
   const exported = await imported(file)
-  if (!Array.isArray(exported)) throw new ConfigError(`GATHERD_KINDS: ${file} must export an array of kinds by default.`)
+  if (!Array.isArray(exported))
+    throw new ConfigError(`GATHERD_KINDS: ${file} must export an array of kinds by default.`)
   return exported.map((kind, i) => checked(kind, `${file}, kind ${i}`))
 }
 

@@ -140,7 +140,8 @@ export class Journal {
       for (const entry of group.entries) entry.resolve()
     } catch (error) {
       this.#refuse(group, error)
-      if (!isEmpty(group)) await this.#writeRest(withoutEntries(commit, group))
+      // With new batches alone nothing is left to write, and the next one finds out whether the store writes again.
+      if (group.changes.size + group.jobs.length > 0) await this.#writeRest(withoutEntries(commit, group))
     }
     this.#healthy = true
   }

@@ -84,7 +84,6 @@ export class LiveBatch implements TimerOwner {
   /** Events up to `seq` are on disk: whoever follows is told. */
   publish(seq: number): void {
     this.publishedSeq = seq
-    this.#pages.clear()
     for (const listener of [...this.#listeners]) listener()
   }
 
@@ -98,7 +97,7 @@ export class LiveBatch implements TimerOwner {
   page(key: string, read: () => Promise<LogPage>): Promise<LogPage> {
     let page = this.#pages.get(key)
     if (page === undefined) {
-      page = read()
+      page = read().finally(() => this.#pages.delete(key))
       this.#pages.set(key, page)
     }
     return page

@@ -2,6 +2,9 @@ import { type Clock, MAX_TIMER_MS, type TimerHandle } from '../../clock.ts'
 import type { TimerKind } from '../../core/events.ts'
 import { Heap, type HeapItem } from './heap.ts'
 
+/** Timers that fire in one turn of the event loop: a hundred thousand deadlines at one instant must not block it. */
+const AT_ONCE = 1_000
+
 /** Who is told when a timer is due. */
 export interface TimerOwner {
   /** Called once, never before the timer's time. */
@@ -73,7 +76,9 @@ export class Timers {
   #fire(): void {
     const now = this.#clock.now()
     try {
-      for (let next = this.#heap.peek(); next !== undefined && next.at <= now; next = this.#heap.peek()) {
+      for (let fired = 0; fired < AT_ONCE; fired++) {
+        const next = this.#heap.peek()
+        if (next === undefined || next.at > now) return
         this.#heap.remove(next)
         next.owner.due(next.kind, next.index)
       }

@@ -40,7 +40,9 @@ export class SqliteReader {
   }
 
   lastBatchNo(): number {
-    return Number(this.#get('SELECT max(no) AS no FROM (SELECT no FROM batches UNION ALL SELECT no FROM tombstones)')?.no ?? 0)
+    return Number(
+      this.#get('SELECT max(no) AS no FROM (SELECT no FROM batches UNION ALL SELECT no FROM tombstones)')?.no ?? 0,
+    )
   }
 
   tenants(): TenantRow[] {

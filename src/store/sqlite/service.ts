@@ -20,6 +20,8 @@ export type Answer = { id: number; value: unknown } | { id: number; error: { nam
 export class SqliteService {
   readonly #open: DatabaseSync[] = []
   readonly #targets: object[] = []
+  /** A reader beside a writer: what one call reads must be of one moment. */
+  #snapshots: DatabaseSync | null = null
 
   /** Opens, locks and migrates. @throws {StoreUnusableError} */
   constructor(options: { role: Role; dataDir: string }) {
@@ -27,7 +29,10 @@ export class SqliteService {
     try {
       if (role !== 'reader') this.#openWriter(dataDir)
       const [database] = role === 'reader' ? [openReader(dataDir)] : this.#open
-      if (role === 'reader') this.#open.push(database)
+      if (role === 'reader') {
+        this.#open.push(database)
+        this.#snapshots = database
+      }
       this.#targets.push(new SqliteReader(database))
     } catch (error) {
       this.close()
@@ -62,8 +67,19 @@ export class SqliteService {
     if (method === 'close') return this.close()
     for (const target of this.#targets) {
       const found: unknown = Reflect.get(target, method)
-      if (typeof found === 'function') return Reflect.apply(found, target, args)
+      if (typeof found === 'function') return this.#atOneMoment(() => Reflect.apply(found, target, args))
     }
     throw new Error(`The store has no ${method}.`)
+  }
+
+  /** All statements of one read see the same commits. */
+  #atOneMoment(read: () => unknown): unknown {
+    if (this.#snapshots === null) return read()
+    this.#snapshots.exec('BEGIN')
+    try {
+      return read()
+    } finally {
+      this.#snapshots.exec('COMMIT')
+    }
   }
 }
