@@ -90,7 +90,10 @@ function surroundings({ stderr, exit }: Io, { logLevel }: Config): Parameters<ty
 
 async function runBatch(io: Io, engine: Engine, submission: BatchSubmission, report: Report): Promise<number> {
   const { id } = await engine.submit(DEFAULT_TENANT, submission)
-  const stop = () => cancelAll(engine, id, submission)
+  const stop = () =>
+    cancelAll(engine, id, submission).catch(() => {
+      // It came as the batch ended and the store was closed; should it be anything else, a second signal ends the process.
+    })
   using interruption = new Interruption({ io, clock: systemClock, stop })
   using progress = new Progress(io.stderr)
   using output = new Output({ stdout: io.stdout, screen: progress.sharedWith(io.stdout), onBroken: stop })

@@ -1,9 +1,6 @@
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type { Command, Io } from '../../src/cli/io.ts'
-import { packageJson } from '../../src/cli/io.ts'
 import { ServiceError } from '../../src/errors.ts'
-
-export { packageJson }
 
 /** A stream that keeps what is written to it, and can be a terminal. */
 export class Sink extends Writable {
