@@ -1,0 +1,57 @@
+/**
+ * `npm run chaos -- --rounds N --seed S`: a service in a process of its own, clients that submit, follow and meddle, and
+ * `kill -9` at random moments; in the end nothing may be lost or doubled. Ends with 1 when something was.
+ */
+import { parseArgs } from 'node:util'
+import { type RoundReport, runRound } from './chaos/round.ts'
+
+const HELP = `npm run chaos: kill the service again and again, and check that nothing is lost.
+
+  --rounds N   rounds to play, each on a new data directory (10)
+  --seed S     of the first round, the next has S + 1 (drawn from the clock)
+  --kills N    times the service is ended in a round (4)
+`
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '10' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    kills: { type: 'string', default: '4' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+async function main(): Promise<number> {
+  if (values.help) {
+    process.stdout.write(HELP)
+    return 0
+  }
+  const [rounds, first, kills] = [Number(values.rounds), Number(values.seed), Number(values.kills)]
+  const sums = { batches: 0, jobs: 0, kills: 0, terms: 0, repeated: 0, interrupted: 0, lost: 0, doubled: 0 }
+  let failed = 0
+  for (let seed = first; seed < first + rounds; seed++) {
+    const report = await runRound({ seed, kills, clients: 4, batches: 6, timeoutMs: 45_000 })
+    for (const name of ['batches', 'jobs', 'kills', 'terms', 'repeated', 'interrupted', 'lost', 'doubled'] as const)
+      sums[name] += report[name]
+    if (report.violations.length > 0) failed++
+    show(seed, report)
+  }
+  const { batches, jobs, terms, repeated, interrupted, lost, doubled } = sums
+  process.stdout.write(
+    `${rounds} rounds from seed ${first}: ${batches} batches, ${jobs} jobs, ${sums.kills} kills, ${terms} SIGTERMs; ` +
+      `${repeated} jobs made again, ${interrupted} interrupted; ` +
+      `${lost} lost, ${doubled} doubled, ${failed} rounds failed\n`,
+  )
+  return failed === 0 ? 0 : 1
+}
+
+function show(seed: number, { batches, jobs, kills, terms, violations }: RoundReport): void {
+  const verdict = violations.length === 0 ? 'ok' : 'FAILED'
+  process.stdout.write(
+    `seed ${seed}: ${batches} batches, ${jobs} jobs, ${kills} kills, ${terms} SIGTERMs: ${verdict}\n`,
+  )
+  for (const violation of violations.slice(0, 20)) process.stdout.write(`  ${violation}\n`)
+  if (violations.length > 20) process.stdout.write(`  and ${violations.length - 20} more\n`)
+}
+
+process.exitCode = await main()

@@ -1,0 +1,197 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ADMIN_KEY, Installation } from '../../test/support/process.ts'
+import { Api } from './api.ts'
+import { checkBatch } from './check.ts'
+import { runClient } from './client.ts'
+import { Ledger } from './ledger.ts'
+import { Origin } from './origin.ts'
+import { Random } from './random.ts'
+import { Submissions } from './submissions.ts'
+
+/** How hard a round is. */
+export interface RoundOptions {
+  seed: number
+  /** Times the service is ended, at least. */
+  kills: number
+  clients: number
+  /** Batches of each client. */
+  batches: number
+  /** After this long a round that has not ended has failed. */
+  timeoutMs: number
+}
+
+/** What came of a round. */
+export interface RoundReport {
+  batches: number
+  jobs: number
+  /** Ends by SIGKILL, and by SIGTERM. */
+  kills: number
+  terms: number
+  /** Jobs that a crash cut off: those made again, and those that ended so. */
+  repeated: number
+  interrupted: number
+  /** Acknowledged batches and jobs that are gone. */
+  lost: number
+  /** Keys with two batches, jobs that ran again though they must not. */
+  doubled: number
+  /** Everything that must not be, in words. */
+  violations: string[]
+}
+
+/** The caps of the tenants. */
+const CAPS: Readonly<Record<string, number>> = { acme: 4, globex: 2 }
+
+/** One service with its clients, ended again and again at moments that the seed decides, then checked. */
+export async function runRound(options: RoundOptions): Promise<RoundReport> {
+  await using origin = await Origin.start()
+  await using installation = new Installation({ GATHERD_DRAIN_GRACE_MS: '300' })
+  const round = new Round(options, installation, origin)
+  await round.run()
+  return round.report
+}
+
+class Round {
+  readonly report: RoundReport = {
+    batches: 0,
+    jobs: 0,
+    kills: 0,
+    terms: 0,
+    repeated: 0,
+    interrupted: 0,
+    lost: 0,
+    doubled: 0,
+    violations: [],
+  }
+  readonly #options: RoundOptions
+  readonly #installation: Installation
+  readonly #origin: Origin
+  readonly #random: Random
+  readonly #ledger = new Ledger()
+  readonly #over: AbortSignal
+  readonly #tenants = new Map<string, { key: string; api: Api }>()
+
+  constructor(options: RoundOptions, installation: Installation, origin: Origin) {
+    this.#options = options
+    this.#installation = installation
+    this.#origin = origin
+    this.#random = new Random(options.seed)
+    this.#over = AbortSignal.timeout(options.timeoutMs)
+  }
+
+  async run(): Promise<void> {
+    try {
+      await this.#installation.start()
+      for (const [tenant, cap] of Object.entries(CAPS)) await this.#addTenant(tenant, cap)
+      await Promise.all([this.#clients(), this.#havoc()])
+      await this.#check()
+    } catch (error) {
+      this.#ledger.fail(`the round broke off: ${error instanceof Error ? error.stack : error}`)
+      await this.#tellUnfinished()
+    }
+    const { batches, repeated, interrupted, lost, doubled, violations } = this.#ledger
+    const jobs = batches.reduce((sum, batch) => sum + batch.jobs.size, 0)
+    Object.assign(this.report, { batches: batches.length, jobs, repeated, interrupted, lost, doubled, violations })
+  }
+
+  #api(key: string): Api {
+    return new Api({ url: () => this.#installation.url, key, signal: this.#over })
+  }
+
+  async #addTenant(tenant: string, maxConcurrency: number): Promise<void> {
+    const admin = this.#api(ADMIN_KEY)
+    await admin.call('PUT', `/v1/admin/tenants/${tenant}`, { maxConcurrency })
+    const { body } = await admin.call('POST', `/v1/admin/tenants/${tenant}/keys`, {})
+    this.#tenants.set(tenant, { key: body.key, api: this.#api(body.key) })
+  }
+
+  async #clients(): Promise<void> {
+    const tenants = [...this.#tenants]
+    const clients = Array.from({ length: this.#options.clients }, (_, nth) => {
+      const [tenant, { api }] = tenants[nth % tenants.length]
+      const random = this.#random.fork()
+      const submissions = new Submissions({ random: random.fork(), origin: this.#origin.url, tenant })
+      const { batches } = this.#options
+      return runClient({ name: `c${nth}`, tenant, api, random, submissions, ledger: this.#ledger, batches })
+    })
+    await Promise.all(clients)
+  }
+
+  /** Ends the service, in every way that it can be ended, and starts it again. */
+  async #havoc(): Promise<void> {
+    const random = this.#random.fork()
+    for (let nth = 0; nth < this.#options.kills; nth++) {
+      await sleep(random.between(30, 900))
+      await this.#end(random)
+      await this.#start(random)
+    }
+  }
+
+  async #end(random: Random): Promise<void> {
+    const { process } = this.#installation
+    if (random.chance(0.7)) return this.#killed(await process.end('SIGKILL'))
+    process.signal('SIGTERM')
+    if (random.chance(0.5)) {
+      await sleep(random.between(0, 350))
+      process.signal('SIGKILL')
+    }
+    this.#killed(await process.exited)
+  }
+
+  #killed({ status, signal }: { status: number | null; signal: string | null }): void {
+    if (signal === 'SIGKILL') this.report.kills++
+    else this.report.terms++
+    if (status !== null && status !== 0) this.#ledger.fail(`the service ended with ${status}: ${this.#output}`)
+    if (/"level":(50|60)/.test(this.#output)) this.#ledger.fail(`the service logged: ${this.#output}`)
+  }
+
+  /** What the batches that have not drained look like, when the round took too long. */
+  async #tellUnfinished(): Promise<void> {
+    this.#ledger.violations.push(`the service said: ${this.#output}`)
+    for (const [tenant, { key }] of this.#tenants) {
+      const api = new Api({ url: () => this.#installation.url, key, signal: AbortSignal.timeout(2_000) })
+      for (const { id } of this.#ledger.batches.filter((batch) => batch.tenant === tenant)) {
+        const answer = await api.once('GET', `/v1/batches/${id}?include=jobs`).catch(() => null)
+        if (answer?.body.drainedAt === null) this.#ledger.fail(`has not drained: ${answer.text}`)
+      }
+    }
+  }
+
+  get #output(): string {
+    const { stdout, stderr } = this.#installation.process
+    return `${stdout}${stderr}`.slice(-2_000)
+  }
+
+  /** Sometimes it is killed again before it listens, while it takes up what is left. */
+  async #start(random: Random): Promise<void> {
+    for (;;) {
+      this.#origin.life++
+      this.#ledger.life++
+      const started = this.#installation.launch()
+      const early = random.chance(0.3) ? sleep(random.between(100, 700), 'early' as const) : null
+      const first = await Promise.race([started.listening, ...(early === null ? [] : [early])])
+      if (first === 'early') {
+        this.#killed(await started.end('SIGKILL'))
+        continue
+      }
+      this.#installation.url = first
+      return
+    }
+  }
+
+  async #check(): Promise<void> {
+    const { process } = this.#installation
+    for (const batch of this.#ledger.batches) {
+      const api = this.#tenants.get(batch.tenant)?.api
+      if (api !== undefined) await checkBatch(batch, api, this.#ledger, this.#origin)
+    }
+    for (const [tenant, cap] of Object.entries(CAPS)) {
+      const most = this.#origin.most.get(tenant) ?? 0
+      if (most > cap) this.#ledger.fail(`${most} requests of ${tenant} at once, ${cap} allowed`)
+      const { body } = (await this.#tenants.get(tenant)?.api.call('GET', '/v1/tenant')) ?? { body: null }
+      const left = Object.values<number>(body.usage).reduce((sum, each) => sum + each, 0)
+      if (left > 0) this.#ledger.fail(`${tenant} has ${JSON.stringify(body.usage)} left`)
+    }
+    const { status } = await process.end('SIGTERM')
+    if (status !== 0) this.#ledger.fail(`the service ended with ${status} at SIGTERM: ${this.#output}`)
+  }
+}
