@@ -36,10 +36,13 @@ const CURL = `curl() { case " $* " in *" -i "*|*" -w "*|*" --include "*) command
  * What a reader does once is done here: the clone and its install. What starts the service takes the shell's place, so that
  * the SIGTERM reaches it.
  */
-const SHIMS = `
+const SET_UP = `
 git() { [[ $1 == clone ]] || command git "$@"; }
 cd() { :; }
-npm() { case "$1" in ci|install) ;; start) exec npm "$@";; *) command npm "$@";; esac; }
+npm() { case "$1" in ci|install) ;; start) exec npm "$@";; *) command npm "$@";; esac; }`
+
+/** As above, and the service takes the shell's place, so that it gets the signals. */
+const SHIMS = `${SET_UP}
 node() { case "$*" in *main.ts*serve*) exec node "$@";; *) command node "$@";; esac; }`
 
 interface Service {
@@ -72,7 +75,7 @@ function scriptOf(blocks: ShellBlock[], service?: Service): string {
     const own = code.replaceAll(/^(\s*(?:export )?)KEY=.*$/gm, '$1KEY="$KEY"')
     return `printf '\\n@@${line}\\n'\n${service ? own.replaceAll(/\b(localhost|127\.0\.0\.1):3000\b/g, `127.0.0.1:${service.port}`) : own}`
   })
-  return [CURL, ...parts].join('\n')
+  return [CURL, ...(service ? [] : [SET_UP]), ...parts].join('\n')
 }
 
 /** Run blocks in one shell; what is wrong, if anything. */

@@ -138,6 +138,9 @@ function isLoopback(host: string): boolean {
 }
 
 /** Settings of the egress guard and the cluster, which this version does not have. */
+/** What the examples and `gatherd keys` read: a client's, not the service's. */
+const CLIENTS = new Set(['GATHERD_URL', 'GATHERD_KEY'])
+
 const NOT_YET = /^GATHERD_(EGRESS_[A-Z0-9_]+|SECRET_KEY|LEASE_MS)$/
 
 /**
@@ -148,9 +151,13 @@ export function withoutEffect(env: Readonly<Record<string, string | undefined>>)
   return Object.keys(env).filter((name) => NOT_YET.test(name) && env[name])
 }
 
+function isSetting(name: string): boolean {
+  return name.startsWith('GATHERD_') && !CLIENTS.has(name) && !name.startsWith('GATHERD_TEST_')
+}
+
 function strangers(names: readonly string[]): string[] {
   const known = SETTINGS.map(({ name }) => name)
-  const unknown = names.filter((name) => name.startsWith('GATHERD_') && !known.includes(name) && !NOT_YET.test(name))
+  const unknown = names.filter((name) => isSetting(name) && !known.includes(name) && !NOT_YET.test(name))
   return unknown.map((name) => `${name} is no setting${suggest(name, known)}`)
 }
 

@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts'
 import { type Config, readConfig, SETTINGS, withoutEffect } from '../config.ts'
+import { ConfigError } from '../errors.ts'
 import { buildLogger } from '../log.ts'
 import { type Service, wire } from '../wiring.ts'
 import { type Command, type Io, packageJson } from './io.ts'
@@ -41,8 +42,22 @@ async function listen(service: Service, { host, port }: Config): Promise<string>
     return await service.app.listen({ host, port })
   } catch (error) {
     await service.close()
-    throw error
+    throw listenError(error, `${host}:${port}`)
   }
+}
+
+/** A mistake in the settings needs words, not a stack. */
+function listenError(thrown: unknown, where: string): unknown {
+  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
+  const why = new Map<unknown, string>([
+    ['EADDRINUSE', 'another process listens there already'],
+    ['EACCES', 'this user may not listen there'],
+    ['EADDRNOTAVAIL', 'this machine has no such address'],
+    ['ENOTFOUND', 'there is no such host name'],
+  ]).get(code)
+  return why === undefined
+    ? thrown
+    : new ConfigError(`Cannot listen on ${where}: ${why} (GATHERD_HOST, GATHERD_PORT).`, { cause: thrown })
 }
 
 /** Resolves at the first signal; another one, if it is another, ends the process at once. */

@@ -99,7 +99,7 @@ export function parseAppend(body: unknown, schema: JobSchema, limits: Submission
 
 function objectOf(body: unknown, limits: SubmissionLimits): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw new InvalidArgumentError([{ pointer: '', detail: 'Must be an object.' }])
+    throw new InvalidArgumentError([{ pointer: '', detail: 'Must be an object with an array of jobs: {"jobs": […]}.' }])
   // A JSON value that is neither null nor an array nor a scalar: an object with string keys.
   const raw = body as Record<string, unknown>
   if (Array.isArray(raw.jobs) && raw.jobs.length > limits.maxBatchJobs)

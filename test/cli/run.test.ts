@@ -101,7 +101,7 @@ describe('gatherd run', () => {
     const scalar = await outcome(run, new FakeIo(['-'], input(7)))
 
     expect(list.message).toContain('\n  /1: ')
-    expect(scalar.message).toContain('\n  (the whole): Must be an object.')
+    expect(scalar.message).toContain('\n  (the whole): Must be an object with an array of jobs')
   })
 
   it.each([

@@ -76,7 +76,7 @@ describe('parseSubmission', () => {
   )
 
   it.each([[null], [[]], ['text'], [3], [undefined], [true]])('refuses %j for a body', (body) => {
-    expect(wrong(body)).toEqual([{ pointer: '', detail: 'Must be an object.' }])
+    expect(wrong(body)).toEqual([{ pointer: '', detail: 'Must be an object with an array of jobs: {"jobs": […]}.' }])
   })
 
   it('names the wrong fields of the batch, of the defaults, of every job, and between fields, all at once', () => {

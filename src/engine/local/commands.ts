@@ -2,7 +2,7 @@ import { isTerminal, Job } from '../../core/states.ts'
 import { canReschedule, type Input, isSettled } from '../../core/step.ts'
 import { JobFinishedError } from '../../errors.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
-import type { JobRecord, Store } from '../../store/store.ts'
+import type { Store } from '../../store/store.ts'
 import type { BatchView, Reschedule } from '../engine.ts'
 import { liveView } from '../views.ts'
 import type { LiveBatch } from './live-batch.ts'
@@ -43,7 +43,8 @@ export class Commands {
     const before = states[index]
     const cancelled = !isTerminal(before)
     if (cancelled) this.#apply(live, { type: 'cancelJob', index, reason })
-    if (before === Job.cancelling) this.#recordCancelling(live, index)
+    // A further cancel has no event, but the view counts it.
+    if (before === Job.cancelling) this.#runtime.recordCancelling(live, index)
     await this.#runtime.journal.committed()
     return cancelled
   }
@@ -84,26 +85,5 @@ export class Commands {
       names: [name ?? null],
       specs: [JSON.stringify(spec)],
     })
-  }
-
-  /** A further cancel has no event, but the view counts it. */
-  #recordCancelling(live: LiveBatch, index: number): void {
-    const { core, no } = live
-    if (core.states[index] !== Job.cancelling) return
-    const record: JobRecord = {
-      no,
-      index,
-      count: 1,
-      state: Job.cancelling,
-      attempts: core.attempts.get(index),
-      startedAt: live.attempts.get(index)?.startedAt ?? null,
-      finishedAt: null,
-      cause: 'user',
-      reason: core.reasons.get(index) ?? null,
-      cancelRequests: core.cancelRequests.get(index) ?? 0,
-      result: null,
-      error: null,
-    }
-    this.#runtime.journal.record(live, record)
   }
 }

@@ -21,8 +21,8 @@ export class LiveBatch implements TimerOwner {
   readonly specs: SpecWindow
   /** By index. */
   readonly attempts = new Map<number, RunningAttempt>()
-  /** When jobs that go on after a restart had started, by index. */
-  readonly startedBefore = new Map<number, number>()
+  /** When jobs that a restart cut off had started, by index; `resumes`: their work goes on from there. */
+  readonly startedBefore = new Map<number, { at: number; resumes: boolean }>()
   /** The place in the order of acceptance of the jobs from an index on. */
   readonly orders: { from: number; order: number }[] = []
   /** The newest event that is on disk and may be shown. */

@@ -101,7 +101,8 @@ export class Recovery {
       // Written by Intake, from a spec.
       const spec = JSON.parse(text) as CommonSpec
       specs.set(index, spec)
-      if (startedAt !== null && this.#kinds.get(spec.kind)?.resumes) live.startedBefore.set(index, startedAt)
+      const resumes = this.#kinds.get(spec.kind)?.resumes ?? false
+      if (startedAt !== null) live.startedBefore.set(index, { at: startedAt, resumes })
     }
     return specs
   }

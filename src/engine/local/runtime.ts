@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock.ts'
+import { cancelCause, reasonOf, timeoutCause } from '../../core/batch.ts'
 import type { Effect, LogEntry, TimerKind } from '../../core/events.ts'
 import { INTERRUPTED } from '../../core/restart.ts'
 import { isTerminal, Job } from '../../core/states.ts'
@@ -144,11 +145,36 @@ export class Runtime {
     for (const effect of effects) {
       if (effect.type !== 'log') continue
       this.journal.log(live, effect.entry)
+      if (effect.entry.type === 'batch.aborting') this.#recordCancelling(live)
       const { type, index, attempt } = effect.entry
       // Queued for the first time, a job has no record.
       if (index >= 0 && (type !== 'job.queued' || attempt !== undefined))
         this.journal.record(live, recordOf(live, effect.entry, ended?.index === index ? ended.end : undefined))
     }
+  }
+
+  /** A further cause has no event, but a restart must know that a job whose own clock had fired was cancelled as well. */
+  #recordCancelling(live: LiveBatch): void {
+    for (const index of live.attempts.keys())
+      if (live.core.states[index] === Job.cancelling) this.recordCancelling(live, index)
+  }
+
+  /** Write down a job that is being stopped as it is now. */
+  recordCancelling(live: LiveBatch, index: number): void {
+    const { core, no } = live
+    const record: JobRecord = {
+      ...NEVER_STARTED,
+      no,
+      index,
+      count: 1,
+      state: Job.cancelling,
+      attempts: core.attempts.get(index),
+      startedAt: live.attempts.get(index)?.startedAt ?? null,
+      cause: cancelCause(core, index) ?? timeoutCause(core, index),
+      reason: reasonOf(core, index),
+      cancelRequests: core.cancelRequests.get(index) ?? 0,
+    }
+    this.journal.record(live, record)
   }
 
   /** Do everything else that the core asked for. */
@@ -229,7 +255,7 @@ export class Runtime {
       this.#events.stuck({ tenantId: tenant.id, batchId: live.id, index })
     }
     const running = new RunningAttempt({
-      startedAt: live.startedBefore.get(index) ?? this.clock.now(),
+      startedAt: this.#startOf(live, index),
       timers: this.#timers,
       onStuck,
     })
@@ -238,6 +264,12 @@ export class Runtime {
     this.apply(live, { type: 'granted', index })
     const end = await attempt(this.#services, live, index, running)
     this.#ended(live, index, running, end)
+  }
+
+  /** Now, unless the work goes on where a restart cut it off. */
+  #startOf(live: LiveBatch, index: number): number {
+    const before = live.startedBefore.get(index)
+    return before?.resumes ? before.at : this.clock.now()
   }
 
   get #services() {
@@ -289,7 +321,7 @@ function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined)
   if (isTerminal(record.state)) record.finishedAt = entry.at
   if (count > 1) return record
   record.attempts = core.attempts.get(index)
-  record.startedAt = live.attempts.get(index)?.startedAt ?? live.startedBefore.get(index) ?? null
+  record.startedAt = live.attempts.get(index)?.startedAt ?? live.startedBefore.get(index)?.at ?? null
   record.cancelRequests = core.cancelRequests.get(index) ?? 0
   // A job fails by its attempt's end, or because a restart found its attempt cut off.
   if (record.state === Job.failed && end === undefined) record.error = JSON.stringify(INTERRUPTED)

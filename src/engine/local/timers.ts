@@ -11,6 +11,11 @@ export interface TimerOwner {
   due(kind: TimerKind | 'sleep', index: number): void
 }
 
+/** Earlier first; at one instant a batch's timeout before its jobs' clocks: what is due with it is cancelled by it (semantics.md 4). */
+function firesBefore(a: Timer, b: Timer): boolean {
+  return a.at < b.at || (a.at === b.at && a.kind === 'batch' && b.kind !== 'batch')
+}
+
 /** An armed timer. */
 export interface Timer extends HeapItem {
   readonly at: number
@@ -25,7 +30,7 @@ export interface Timer extends HeapItem {
  */
 export class Timers {
   readonly #clock: Clock
-  readonly #heap = new Heap<Timer>((a, b) => a.at < b.at)
+  readonly #heap = new Heap<Timer>(firesBefore)
   #armed: TimerHandle | null = null
   #armedAt = Number.POSITIVE_INFINITY
 
