@@ -356,7 +356,6 @@ describe('a method or a path that does not exist', () => {
       ['post', '/livez'],
     ]
     const unknown = [
-      '/',
       '/v1',
       '/v1/',
       '/v2/batches',
