@@ -27,19 +27,39 @@ async function main(): Promise<number> {
     return 0
   }
   const [rounds, first, kills] = [Number(values.rounds), Number(values.seed), Number(values.kills)]
-  const sums = { batches: 0, jobs: 0, kills: 0, terms: 0, repeated: 0, interrupted: 0, lost: 0, doubled: 0 }
+  const sums = {
+    batches: 0,
+    jobs: 0,
+    kills: 0,
+    terms: 0,
+    repeated: 0,
+    interrupted: 0,
+    unrecorded: 0,
+    lost: 0,
+    doubled: 0,
+  }
   let failed = 0
   for (let seed = first; seed < first + rounds; seed++) {
     const report = await runRound({ seed, kills, clients: 4, batches: 6, timeoutMs: 45_000 })
-    for (const name of ['batches', 'jobs', 'kills', 'terms', 'repeated', 'interrupted', 'lost', 'doubled'] as const)
+    for (const name of [
+      'batches',
+      'jobs',
+      'kills',
+      'terms',
+      'repeated',
+      'interrupted',
+      'unrecorded',
+      'lost',
+      'doubled',
+    ] as const)
       sums[name] += report[name]
     if (report.violations.length > 0) failed++
     show(seed, report)
   }
-  const { batches, jobs, terms, repeated, interrupted, lost, doubled } = sums
+  const { batches, jobs, terms, repeated, interrupted, unrecorded, lost, doubled } = sums
   process.stdout.write(
     `${rounds} rounds from seed ${first}: ${batches} batches, ${jobs} jobs, ${sums.kills} kills, ${terms} SIGTERMs; ` +
-      `${repeated} jobs made again, ${interrupted} interrupted; ` +
+      `${repeated} jobs made again, ${interrupted} interrupted, ${unrecorded} with an unrecorded start; ` +
       `${lost} lost, ${doubled} doubled, ${failed} rounds failed\n`,
   )
   return failed === 0 ? 0 : 1

@@ -33,6 +33,8 @@ export class Ledger {
   /** Jobs that a crash cut off: those made again, and those that ended so. */
   repeated = 0
   interrupted = 0
+  /** Jobs with more requests than attempts: a crash came before the record of a start. */
+  unrecorded = 0
   doubled = 0
   /** Which process runs: the first is 1. */
   life = 1

@@ -30,6 +30,8 @@ export interface RoundReport {
   /** Jobs that a crash cut off: those made again, and those that ended so. */
   repeated: number
   interrupted: number
+  /** Jobs with more requests than attempts: a crash came before the record of a start. */
+  unrecorded: number
   /** Acknowledged batches and jobs that are gone. */
   lost: number
   /** Keys with two batches, jobs that ran again though they must not. */
@@ -58,6 +60,7 @@ class Round {
     terms: 0,
     repeated: 0,
     interrupted: 0,
+    unrecorded: 0,
     lost: 0,
     doubled: 0,
     violations: [],
@@ -88,9 +91,18 @@ class Round {
       this.#ledger.fail(`the round broke off: ${error instanceof Error ? error.stack : error}`)
       await this.#tellUnfinished()
     }
-    const { batches, repeated, interrupted, lost, doubled, violations } = this.#ledger
+    const { batches, repeated, interrupted, unrecorded, lost, doubled, violations } = this.#ledger
     const jobs = batches.reduce((sum, batch) => sum + batch.jobs.size, 0)
-    Object.assign(this.report, { batches: batches.length, jobs, repeated, interrupted, lost, doubled, violations })
+    Object.assign(this.report, {
+      batches: batches.length,
+      jobs,
+      repeated,
+      interrupted,
+      unrecorded,
+      lost,
+      doubled,
+      violations,
+    })
   }
 
   #api(key: string): Api {
@@ -128,7 +140,7 @@ class Round {
 
   async #end(random: Random): Promise<void> {
     const { process } = this.#installation
-    if (random.chance(0.7)) return this.#killed(await process.end('SIGKILL'))
+    if (random.chance(0.55)) return this.#killed(await process.end('SIGKILL'))
     process.signal('SIGTERM')
     if (random.chance(0.5)) {
       await sleep(random.between(0, 350))

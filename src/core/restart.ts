@@ -93,11 +93,22 @@ export function restart(batch: Batch, jobs: SavedJobs, repeats: (index: number) 
   for (const index of resumed) turn.effects.push({ type: 'enqueue', from: index, to: index + 1, resumed: true })
   let from = 0
   for (const index of resumed) {
-    enqueueReady(turn, from, index)
+    enqueueAccepted(turn, from, index)
     from = index + 1
   }
-  enqueueReady(turn, from, batch.total)
+  enqueueAccepted(turn, from, batch.total)
   return finish(turn).filter(({ type }) => type !== 'release')
+}
+
+/** As `enqueueReady`, but in runs that were accepted together: each append has a place of its own in the queue. */
+function enqueueAccepted(turn: Turn, from: number, to: number): void {
+  let start = from
+  for (const { from: next } of turn.batch.accepted) {
+    if (next <= start || next >= to) continue
+    enqueueReady(turn, start, next)
+    start = next
+  }
+  enqueueReady(turn, start, to)
 }
 
 /** The clocks that still count: a job that has started once no longer waits for its first start. */

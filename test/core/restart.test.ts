@@ -52,6 +52,17 @@ describe('after a restart', () => {
     expect(after.batch).toMatchObject({ total: 3, liveUnshielded: 3, phase: 'running' })
   })
 
+  it('jobs that were appended keep a place of their own in the queue', () => {
+    const run = new Script({ open: true }, jobs(2))
+    run.append(...jobs(2))
+    run.append(...jobs(1))
+    run.grant(2)
+
+    const after = restarted(run, { jobs: jobs(5) })
+
+    expect(only(after.lines, 'enqueue')).toEqual(['enqueue 2 resumed', 'enqueue 0-1', 'enqueue 3', 'enqueue 4'])
+  })
+
   it('a job that was running is queued again as a new attempt, before everything else, and once', () => {
     const run = new Script({}, jobs(4))
     run.grant(0, 2)

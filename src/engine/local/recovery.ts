@@ -1,7 +1,8 @@
 import type { BatchPlan, JobPlan } from '../../core/batch.ts'
-import type { Effect } from '../../core/events.ts'
+import type { Effect, ErrorFacts, IndexedError } from '../../core/events.ts'
 import type { BatchFacts } from '../../core/facts.ts'
 import { restart, restoreBatch, type SavedJobs } from '../../core/restart.ts'
+import { Job } from '../../core/states.ts'
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { BatchHistory, BatchRow, PlanColumns, Store } from '../../store/store.ts'
 import type { BatchHeader } from '../views.ts'
@@ -14,6 +15,19 @@ import { SpecWindow } from './specs.ts'
 
 /** How many specs are read at once to find the hosts of queued jobs. */
 const CHUNK = 1_000
+
+/** A batch that has not drained, as its row has it. */
+interface SavedBatch {
+  row: BatchRow
+  header: BatchHeader
+  facts: BatchFacts
+}
+
+/** The place in the order of acceptance of the jobs from an index on. */
+interface Place {
+  from: number
+  order: number
+}
 
 /** Takes up at a start what the last process left: every batch that has not drained goes on where its record ends. */
 export class Recovery {
@@ -32,24 +46,52 @@ export class Recovery {
   /** Resolves with the number of batches taken up, once all of them are: only then does the first job start. */
   async run(): Promise<number> {
     const found: { live: LiveBatch; effects: Effect[] }[] = []
-    for (const row of await this.#store.unfinished()) found.push(await this.#takeUp(row))
+    // Both are written by the engine, from these types.
+    const saved = (await this.#store.unfinished()).map((row) => ({
+      row,
+      header: JSON.parse(row.header) as BatchHeader,
+      facts: JSON.parse(row.facts) as BatchFacts,
+    }))
+    const orders = this.#orders(saved)
+    for (const batch of saved) found.push(await this.#takeUp(batch, orders.get(batch.row.no) ?? []))
     for (const { live, effects } of found) this.#runtime.enter(live, effects, { kick: false })
     this.#runtime.kick()
     return found.length
   }
 
-  async #takeUp(row: BatchRow): Promise<{ live: LiveBatch; effects: Effect[] }> {
+  /** The places of all submissions and appends in the order of acceptance, by batch: that of their instants. */
+  #orders(saved: readonly SavedBatch[]): Map<number, Place[]> {
+    const segments = saved.flatMap(({ row, facts }) => facts.accepted.map(({ from, at }) => ({ no: row.no, from, at })))
+    // Stable: at one instant the batch with the lower number was first, and of one batch the submission.
+    segments.sort((a, b) => a.at - b.at)
+    const places = segments.map(({ no, from }) => ({ no, from, order: this.#runtime.fair.nextOrder() }))
+    return Map.groupBy(places, ({ no }) => no)
+  }
+
+  async #takeUp(
+    { row, header, facts }: SavedBatch,
+    places: readonly Place[],
+  ): Promise<{ live: LiveBatch; effects: Effect[] }> {
     const history = await this.#store.history(row.no)
-    // Both are written by the engine, from these types.
-    const header = JSON.parse(row.header) as BatchHeader
-    const facts = JSON.parse(row.facts) as BatchFacts
-    const jobs: SavedJobs = { ...history, plan: (index) => planOf(history.plans, index) }
+    const failures = await this.#failures(row, facts, history)
+    const jobs: SavedJobs = { ...history, failures, plan: (index) => planOf(history.plans, index) }
     const live = this.#newLive(row, header, facts, jobs)
-    await this.#queue(live, facts, history)
+    for (const { from, order } of places) live.orders.push({ from, order })
+    await this.#queue(live, history)
     const specs = this.#resumable(live, history)
     const effects = restart(live.core, jobs, (index) => this.#repeats(specs.get(index)), this.#runtime.clock.now())
     this.#runtime.log(live, effects)
     return { live, effects }
+  }
+
+  /** A cancelled job is no failure, except where it was the first to end of a race. */
+  async #failures(row: BatchRow, { decided, winner }: BatchFacts, history: BatchHistory): Promise<IndexedError[]> {
+    const { states, failures } = history
+    if (decided !== 'failed' || winner === null || states[winner] !== Job.cancelled) return failures
+    const view = await this.#store.job(row.no, winner)
+    // The view of an ended job, rendered by the store: a cancelled one has its error.
+    const { type, code, message } = JSON.parse(view ?? '{}').error as ErrorFacts
+    return [{ index: winner, type, code, message }, ...failures]
   }
 
   #newLive(row: BatchRow, header: BatchHeader, facts: BatchFacts, jobs: SavedJobs): LiveBatch {
@@ -71,10 +113,9 @@ export class Recovery {
     return live
   }
 
-  /** What the fair queue must know of the jobs. The order of acceptance is that of the batches' numbers, then of the appends. */
-  async #queue(live: LiveBatch, facts: BatchFacts, { plans }: BatchHistory): Promise<void> {
+  /** What the fair queue must know of the jobs. */
+  async #queue(live: LiveBatch, { plans }: BatchHistory): Promise<void> {
     const { total } = live.core
-    for (const { from } of facts.accepted) live.orders.push({ from, order: this.#runtime.fair.nextOrder() })
     for (let index = 0; index < total; index++) live.queue.priorities.extend(1, plans.priority?.[index] ?? 0)
     if (!this.#hosts.capped) return
     for (let from = 0; from < total; from += CHUNK) await this.#assignHosts(live, from)
