@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { EdgeError } from './errors.ts'
 
@@ -8,6 +9,10 @@ import { EdgeError } from './errors.ts'
 export function takeJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
+  app.addHook('preParsing', async ({ headers }) => {
+    const wrong = headers['content-length'] === '0' ? null : codingFlaw(headers)
+    if (wrong !== null) throw new EdgeError('unsupported_media_type', wrong)
+  })
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     if (body.length === 0) return done(null, undefined)
     const text = decode(body)
@@ -23,6 +28,14 @@ export function takeJsonOnly(app: FastifyInstance): void {
 /** The request needs a body, and has none. */
 export function emptyBody(): EdgeError {
   return malformed('The body is empty; it must be a JSON document.')
+}
+
+/** Bodies come as they are and in UTF-8 (RFC 8259): in anything else they would be misread. */
+function codingFlaw(headers: IncomingHttpHeaders): string | null {
+  const coding = headers['content-encoding'] ?? 'identity'
+  if (coding.toLowerCase() !== 'identity') return 'Bodies are taken without a Content-Encoding.'
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
+  return /^utf-?8$/i.test(charset) ? null : 'Bodies are JSON in UTF-8.'
 }
 
 function malformed(message: string): EdgeError {

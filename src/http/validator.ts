@@ -50,7 +50,21 @@ function readQuery(schema: z.ZodType, data: unknown): unknown {
       : []),
   ])
   if (wrong.length > 0) throw new InvalidArgumentError(wrong)
-  return check(schema, gather(shapeOf(schema), raw), ['query'])
+  return atParameters(() => check(schema, gather(shapeOf(schema), raw), ['query']))
+}
+
+/** A label is gathered under `labels`, and to the caller it is a parameter like any other. */
+function atParameters<T>(checked: () => T): T {
+  try {
+    return checked()
+  } catch (thrown) {
+    if (!(thrown instanceof InvalidArgumentError)) throw thrown
+    const errors = thrown.errors.map((each) => ({
+      ...each,
+      pointer: each.pointer.replace('/query/labels/', '/query/'),
+    }))
+    throw new InvalidArgumentError(errors)
+  }
 }
 
 function shapeOf(schema: z.ZodType): Record<string, z.ZodType> {

@@ -35,7 +35,7 @@ function describe(issue: RawIssue): string | undefined {
     case 'not_multiple_of':
       return `Must be a multiple of ${issue.divisor}.`
     case 'unrecognized_keys':
-      return `Is not a field here; the fields are ${knownKeys(issue.inst)}.`
+      return `Is not a field here; ${knownKeys(issue.inst)}.`
     case 'invalid_format':
       return issue.pattern ? `Must match ${issue.pattern}.` : `Must be a valid ${issue.format}.`
     default:
@@ -63,7 +63,8 @@ function listOf(values: readonly unknown[]): string {
 function knownKeys(inst: unknown): string {
   // Only objects report unrecognized keys, and an object's definition has its shape.
   const shape = (inst as z.core.$ZodObject | undefined)?._zod.def.shape ?? {}
-  return Object.keys(shape).join(', ')
+  const names = Object.keys(shape)
+  return names.length === 0 ? 'there are none' : `the fields are ${names.join(', ')}`
 }
 
 /**

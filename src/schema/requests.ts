@@ -76,6 +76,7 @@ export const BatchListQuery = z.strictObject({
   state: BatchState.optional(),
   labels: z
     .record(z.string().regex(/^label\.[A-Za-z0-9._/-]{1,64}$/, { error: LABEL_KEY_DETAIL }), LabelValue)
+    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, { error: `Must be at most ${MAX_LABELS} labels.` })
     .default({})
     .meta({
       description: `Batches that have all these labels: one \`label.<key>=<value>\` each, at most ${MAX_LABELS}.`,

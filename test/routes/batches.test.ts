@@ -264,8 +264,8 @@ describe('GET /v1/batches', () => {
     ['state=asleep', '/query/state'],
     ['cursor=', '/query/cursor'],
     ['labels=x', '/query/labels'],
-    ['label.=x', '/query/labels/label.'],
-    ['label.a%20b=x', '/query/labels/label.a b'],
+    ['label.=x', '/query/label.'],
+    ['label.a%20b=x', '/query/label.a b'],
     ['nope=1', '/query/nope'],
     ['__proto__=1', '/query/__proto__'],
   ])('refuses %s', async (query, pointer) => {
@@ -390,5 +390,32 @@ describe('GET /v1/batches/{batchId}', () => {
 
     const bodies = answers.map(({ status, body }) => ({ status, ...body, instance: '' }))
     for (const body of bodies) expect(body).toEqual({ ...bodies[0], status: 404 })
+  })
+})
+
+describe('the body of POST /v1/batches', () => {
+  it.each([
+    ['a coding', { 'content-encoding': 'gzip' }],
+    ['another charset', { 'content-type': 'application/json; charset=utf-16' }],
+    ['a charset in quotes', { 'content-type': 'application/json; charset="latin1"' }],
+  ])('is refused with %s, and nothing is accepted', async (_what, headers) => {
+    await using service = await startFake()
+
+    const all = { 'content-type': 'application/json', ...headers }
+    const response = await service.http.post('/v1/batches').set(all).send('{"jobs":[]}')
+
+    expect([response.status, response.body.code]).toEqual([415, 'unsupported_media_type'])
+    expect(service.engine.calls).toEqual([])
+  })
+
+  it.each(['application/json; charset=UTF-8', 'application/json;charset="utf8"'])('is taken as %s', async (type) => {
+    await using service = await startFake()
+
+    const response = await service.http
+      .post('/v1/batches')
+      .set({ 'content-type': type, 'content-encoding': 'identity' })
+      .send('{"jobs":[]}')
+
+    expect(response.status).toBe(202)
   })
 })

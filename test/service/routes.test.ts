@@ -138,7 +138,7 @@ describe('GET /v1/batches', () => {
       ['limit=x', '/query/limit'],
       ['limit=1&limit=2', '/query/limit'],
       ['state=done', '/query/state'],
-      ['label.=x', '/query/labels/label.'],
+      ['label.=x', '/query/label.'],
       ['unknown=1', '/query/unknown'],
     ]
 

@@ -130,11 +130,11 @@ export class Runtime {
   }
 
   /** The core's part of a turn. */
-  decide(live: LiveBatch, input: Input): Effect[] {
+  decide(live: LiveBatch, input: Input, now = this.clock.now()): Effect[] {
     const { counts } = live.core
     const queued = counts[Job.queued]
     const cancelling = counts[Job.cancelling]
-    const effects = step(live.core, input, this.clock.now())
+    const effects = step(live.core, input, now)
     live.tenant.queued += counts[Job.queued] - queued
     live.tenant.cancelling += counts[Job.cancelling] - cancelling
     return effects
@@ -254,22 +254,25 @@ export class Runtime {
       tenant.stuck++
       this.#events.stuck({ tenantId: tenant.id, batchId: live.id, index })
     }
+    const now = this.clock.now()
     const running = new RunningAttempt({
-      startedAt: this.#startOf(live, index),
+      startedAt: this.#startOf(live, index, now),
       timers: this.#timers,
       onStuck,
     })
     live.attempts.set(index, running)
     this.#running++
-    this.apply(live, { type: 'granted', index })
+    const effects = this.decide(live, { type: 'granted', index }, now)
+    this.log(live, effects)
+    this.perform(live, effects)
     const end = await attempt(this.#services, live, index, running)
     this.#ended(live, index, running, end)
   }
 
-  /** Now, unless the work goes on where a restart cut it off. */
-  #startOf(live: LiveBatch, index: number): number {
+  /** `now`, unless the work goes on where a restart cut it off. */
+  #startOf(live: LiveBatch, index: number, now: number): number {
     const before = live.startedBefore.get(index)
-    return before?.resumes ? before.at : this.clock.now()
+    return before?.resumes ? before.at : now
   }
 
   get #services() {
