@@ -33,8 +33,10 @@ export async function startReopenable(config: Partial<Config> = {}): Promise<Reo
 /** See {@link startReopenable}. */
 export class Reopenable implements AsyncDisposable {
   readonly origin: Origin
+  /** Where the store is now. */
+  dataDir = newDir()
   readonly #config: Partial<Config>
-  readonly #dirs: string[] = []
+  readonly #dirs = [this.dataDir]
   readonly #keys = new Map<string, string>()
   #service: Service | null = null
   #url = ''
@@ -43,12 +45,6 @@ export class Reopenable implements AsyncDisposable {
   constructor(config: Partial<Config>, origin: Origin) {
     this.#config = config
     this.origin = origin
-    this.#dirs.push(newDir())
-  }
-
-  /** Where the store is now. */
-  get dataDir(): string {
-    return this.#dirs.at(-1) ?? ''
   }
 
   /** The caller of most tests, at the service that runs now. */
@@ -77,13 +73,22 @@ export class Reopenable implements AsyncDisposable {
 
   /** As after `kill -9`: the next service finds what was on disk at this moment, and nothing that came after. */
   async crash({ downMs = 0, ...config }: ReopenOptions = {}): Promise<void> {
-    const image = newDir()
-    for (const file of FILES)
-      if (existsSync(join(this.dataDir, file))) copyFileSync(join(this.dataDir, file), join(image, file))
-    const gone = this.#service?.close()
-    this.#dirs.push(image)
-    await gone
     this.#aheadMs += downMs
+    await this.moveTo(this.image(), config)
+  }
+
+  /** A directory with what a crash at this moment would leave; of `from`, another such directory, if that is given. */
+  image(from = this.dataDir): string {
+    const image = newDir()
+    this.#dirs.push(image)
+    for (const file of FILES) if (existsSync(join(from, file))) copyFileSync(join(from, file), join(image, file))
+    return image
+  }
+
+  /** End this service, without a trace in `dataDir`, and open another one there. */
+  async moveTo(dataDir: string, config: Partial<Config> = {}): Promise<void> {
+    await this.#service?.close()
+    this.dataDir = dataDir
     await this.open(config)
   }
 

@@ -1,0 +1,91 @@
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect, it } from 'vitest'
+import { Installation, ServeProcess } from '../support/process.ts'
+import { tempDir } from '../support/temp-dir.ts'
+
+/** How a start on a directory that cannot be used ends, and what it says. */
+async function refused(dataDir: string): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  await using started = new ServeProcess(dataDir)
+  const { status } = await started.exited
+  return { status, stdout: started.stdout, stderr: started.stderr }
+}
+
+describe('a start on a data directory that cannot be used ends with 2 and one line that says why:', () => {
+  it('a file', async () => {
+    using dir = tempDir()
+    const path = join(dir.path, 'file')
+    writeFileSync(path, '')
+
+    const { status, stdout, stderr } = await refused(path)
+
+    expect([status, stdout]).toEqual([2, ''])
+    expect(stderr).toMatch(new RegExp(`^gatherd: The data directory ${path} cannot be used: .*\\n$`))
+  })
+
+  it('a directory that nothing can be written to', async ({ skip }) => {
+    using mounted = mount('ro,size=1m')
+    if (mounted === null) return skip('no tmpfs can be mounted here')
+
+    const { status, stderr } = await refused(mounted.path)
+
+    expect(status).toBe(2)
+    expect(stderr).toMatch(new RegExp(`^gatherd: The data directory ${mounted.path} cannot be used: .*\\n$`))
+  })
+
+  it('one that a running service has', async () => {
+    await using installation = new Installation()
+    await installation.start()
+
+    const { status, stderr } = await refused(installation.dataDir)
+
+    expect(status).toBe(2)
+    expect(stderr).toMatch(/^gatherd: The data directory .* cannot be used: another gatherd process is using it\.\n$/)
+    expect((await fetch(`${installation.url}/readyz`)).status).toBe(200)
+  })
+
+  it('one of a newer version', async () => {
+    using dir = tempDir()
+    const database = new DatabaseSync(join(dir.path, 'gatherd.db'))
+    database.exec('PRAGMA user_version = 99')
+    database.close()
+
+    const { status, stderr } = await refused(dir.path)
+
+    expect(status).toBe(2)
+    expect(stderr).toMatch(
+      /^gatherd: The database is of version 99, this program knows up to \d+: run a newer gatherd\.\n$/,
+    )
+  })
+
+  it('one whose database is no database', async () => {
+    using dir = tempDir()
+    writeFileSync(join(dir.path, 'gatherd.db'), 'something else altogether'.repeat(400))
+
+    const { status, stderr } = await refused(dir.path)
+
+    expect(status).toBe(2)
+    expect(stderr).toMatch(/^gatherd: The data directory .* cannot be used: .*not a database.*\n$/)
+  })
+})
+
+/** A tmpfs, or null where none can be mounted. */
+function mount(options: string): ({ path: string } & Disposable) | null {
+  const dir = tempDir()
+  const path = join(dir.path, 'mounted')
+  mkdirSync(path)
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path])
+  if (status !== 0) {
+    dir[Symbol.dispose]()
+    return null
+  }
+  return {
+    path,
+    [Symbol.dispose]() {
+      spawnSync('umount', [path])
+      dir[Symbol.dispose]()
+    },
+  }
+}
