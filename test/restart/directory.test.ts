@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { Installation, ServeProcess } from '../support/process.ts'
 import { tempDir } from '../support/temp-dir.ts'
+import { mountTmpfs } from './mount.ts'
 
 /** How a start on a directory that cannot be used ends, and what it says. */
 async function refused(dataDir: string): Promise<{ status: number | null; stdout: string; stderr: string }> {
@@ -26,7 +26,7 @@ describe('a start on a data directory that cannot be used ends with 2 and one li
   })
 
   it('a directory that nothing can be written to', async ({ skip }) => {
-    using mounted = mount('ro,size=1m')
+    using mounted = mountTmpfs('ro,size=1m')
     if (mounted === null) return skip('no tmpfs can be mounted here')
 
     const { status, stderr } = await refused(mounted.path)
@@ -70,22 +70,3 @@ describe('a start on a data directory that cannot be used ends with 2 and one li
     expect(stderr).toMatch(/^gatherd: The data directory .* cannot be used: .*not a database.*\n$/)
   })
 })
-
-/** A tmpfs, or null where none can be mounted. */
-function mount(options: string): ({ path: string } & Disposable) | null {
-  const dir = tempDir()
-  const path = join(dir.path, 'mounted')
-  mkdirSync(path)
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path])
-  if (status !== 0) {
-    dir[Symbol.dispose]()
-    return null
-  }
-  return {
-    path,
-    [Symbol.dispose]() {
-      spawnSync('umount', [path])
-      dir[Symbol.dispose]()
-    },
-  }
-}
