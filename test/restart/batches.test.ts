@@ -46,6 +46,22 @@ describe('queued jobs after a restart', () => {
     expect(world.origin.hitsOf('/ok/paused')).toBe(0)
   })
 
+  it('are held back by the cap of their host', async () => {
+    await using world = await startReopenable({ hostConcurrency: 1 })
+    const { id } = await world.me.submit({ jobs: [world.fetch('/hold/a'), world.fetch('/hold/b'), sleepFor(0)] })
+    await world.me.seen(id, 'job.started', 0)
+
+    await world.crash()
+    await world.origin.whenHit('/hold/a', 2)
+    const { waitingOn } = await world.me.job(`${id}-1`)
+    world.origin.release('/hold/a')
+    world.origin.release('/hold/b')
+    await world.drained(id)
+
+    expect(waitingOn).toBe('host-cap')
+    expect(world.origin.concurrencyOf('hold').max).toBe(1)
+  })
+
   it('count against the bound of the queue', async () => {
     await using world = await startReopenable({ maxQueuedJobs: 3, tenantConcurrency: 1 })
     await world.admin.put('/v1/admin/tenants/acme').send({ paused: true }).expect(200)
