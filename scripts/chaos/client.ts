@@ -24,10 +24,19 @@ export async function runClient(parts: ClientParts): Promise<void> {
   const followed: Promise<unknown>[] = []
   for (let nth = 0; nth < batches; nth++) {
     const batch = await submit(parts, `${parts.name}-${nth}`)
-    if (batch !== null) followed.push(new Follower(parts, batch).run(), meddle(parts, batch, random.fork()))
+    if (batch !== null) followed.push(...attend(parts, batch))
     await sleep(random.between(0, 250))
   }
   await Promise.all(followed)
+}
+
+/** All that goes on around a batch at once. */
+function attend(parts: ClientParts, batch: Acknowledged): Promise<void>[] {
+  const { random } = parts
+  const around = [new Follower(parts, batch, false).run(), meddle(parts, batch, random.fork())]
+  if (random.chance(0.3)) around.push(new Follower(parts, batch, true).run())
+  if (random.chance(0.3)) around.push(wait(parts, batch))
+  return around
 }
 
 async function submit({ api, tenant, submissions, ledger }: ClientParts, key: string): Promise<Acknowledged | null> {
@@ -92,15 +101,29 @@ async function poll({ api, ledger }: ClientParts, batch: Acknowledged): Promise<
   for (const job of body.jobs) if (ENDED.has(job.state)) ledger.end(batch, job)
 }
 
-/** Follows the log of a batch over any number of connections, from the last event it has. */
+/** Wait for some of a batch; what is done then must stay. */
+async function wait({ api, ledger, random }: ClientParts, batch: Acknowledged): Promise<void> {
+  const returnWhen = random.pick(['ALL_COMPLETED', 'FIRST_COMPLETED', 'FIRST_EXCEPTION'])
+  const query = `returnWhen=${returnWhen}&timeoutMs=${random.between(0, 3_000)}`
+  const { status, text, body } = await api.call('GET', `/v1/batches/${batch.id}/wait?${query}`)
+  if (status !== 200) return ledger.fail(`a wait for ${batch.id} was answered ${status} ${text}`)
+  for (const job of body.done) ledger.end(batch, job)
+  if (new Set(body.pending).size + body.done.length < batch.body.jobs.length)
+    ledger.fail(`a wait for ${batch.id} has ${body.done.length} done and ${body.pending.length} pending`, 'lost')
+}
+
+/** Follows the log of a batch, or its completions only, over any number of connections, from the last event it has. */
 class Follower {
   readonly #parts: ClientParts
   readonly #batch: Acknowledged
   readonly #random: Random
+  readonly #completions: boolean
+  readonly #ended = new Set<number>()
   #last = 0
   #drained = false
 
-  constructor(parts: ClientParts, batch: Acknowledged) {
+  constructor(parts: ClientParts, batch: Acknowledged, completions: boolean) {
+    this.#completions = completions
     this.#parts = parts
     this.#batch = batch
     this.#random = parts.random.fork()
@@ -123,10 +146,15 @@ class Follower {
   async #connect(): Promise<void> {
     const { api, ledger } = this.#parts
     const isSse = this.#random.chance(0.5)
-    const response = await api.open('GET', `/v1/batches/${this.#batch.id}/events`, undefined, {
-      accept: isSse ? 'text/event-stream' : 'application/x-ndjson',
-      'last-event-id': String(this.#last),
-    })
+    const response = await api.open(
+      'GET',
+      `/v1/batches/${this.#batch.id}/events${this.#completions ? '?only=completions' : ''}`,
+      undefined,
+      {
+        accept: isSse ? 'text/event-stream' : 'application/x-ndjson',
+        'last-event-id': String(this.#last),
+      },
+    )
     if (response.status === 404) {
       this.#drained = true
       return ledger.fail(`the stream of ${this.#batch.id} is not found`, 'lost')
@@ -143,9 +171,13 @@ class Follower {
 
   #take(text: string): void {
     const { ledger } = this.#parts
-    const { seq, type } = JSON.parse(text)
+    const { seq, type, index } = JSON.parse(text)
     if (seq === undefined) return
-    if (seq !== this.#last + 1) ledger.fail(`${this.#batch.id}: event ${seq} follows ${this.#last}`)
+    if (this.#completions ? seq <= this.#last : seq !== this.#last + 1)
+      ledger.fail(`${this.#batch.id}: event ${seq} follows ${this.#last}`)
+    if (this.#completions && this.#ended.has(index))
+      ledger.fail(`${this.#batch.id}: job ${index} ended twice`, 'doubled')
+    this.#ended.add(index)
     this.#last = seq
     ledger.event(this.#batch, seq, text)
     if (type === 'batch.drained') this.#drained = true
