@@ -16,7 +16,7 @@ const HELP = `gatherd keys: make, list and revoke API keys.
 "create" prints the key on standard output, this once: it is kept nowhere. A tenant that does not exist yet is made.
 The keys of GATHERD_DATA_DIR are changed in place, which needs the service to be stopped. While it runs, ask it:
 
-  --url <http://host:port>  where the service is
+  --url <http://host:port>  where the service is; GATHERD_URL is not read, so that no shell's variable redirects this
   --admin-key <key>         its GATHERD_ADMIN_KEY; better passed in that variable, as arguments can be seen by others
 
   --expires-in <time>       a number with s, m, h or d; without it a key is good until it is revoked

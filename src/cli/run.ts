@@ -30,7 +30,8 @@ output as a line of JSON when it ends; standard error has live bars, if it is a 
 
 Exit status: 0 the batch succeeded; 1 it failed, timed out or was cancelled; 2 the batch or an option is wrong, nothing ran;
 130, 143 ended by SIGINT, SIGTERM, after the jobs were cancelled and their sockets closed; 74 the output cannot be
-written, 141 nobody reads it.
+written, 141 nobody reads it. Policy "all_settled", the default, succeeds even when jobs fail: say "gather" or "task_group"
+for an exit status that tells.
 
 Of the settings (gatherd serve --help) those of the server hold, such as GATHERD_MAX_CONCURRENCY, not those of a tenant.
 `

@@ -10,6 +10,8 @@ import { wire } from '../../src/wiring.ts'
 import { ADMIN_KEY, startFake } from '../support/fake-parts.ts'
 import { FakeIo, outcome } from './fake-io.ts'
 
+const NO_KEY_ABC = 'Tenant "default" has no key abc. For a key of another tenant, name it: --tenant <id>.'
+
 /** A data directory that is removed at the end. */
 function scratch() {
   const dir = mkdtempSync(join(tmpdir(), 'gatherd-keys-'))
@@ -119,7 +121,7 @@ describe('gatherd keys, on a data directory', () => {
     await keysOf(env, 'create')
 
     expect((await keysOf(env, 'list', '--tenant', 'nobody')).message).toContain('There is no tenant "nobody"')
-    expect((await keysOf(env, 'revoke', 'abc')).message).toBe('Tenant "default" has no key abc.')
+    expect((await keysOf(env, 'revoke', 'abc')).message).toBe(NO_KEY_ABC)
   })
 
   it.each([
@@ -131,7 +133,8 @@ describe('gatherd keys, on a data directory', () => {
     [['create', '--expires-in', 'soon'], '--expires-in is a number with s, m, h or d'],
     [['create', '--expires-in', '999999999d'], '--expires-in is a number with s, m, h or d'],
     [['list', '--tenant', 'A b'], 'A tenant is named with'],
-    [['list', '--nope'], "Unknown option '--nope'"],
+    [['list', '--nope'], 'Unknown option --nope.\n\ngatherd keys'],
+    [['list', '--data-dir', 'x'], 'Unknown option --data-dir. GATHERD_DATA_DIR is a setting'],
   ])('refuses %j', async (args, words) => {
     const { status, message } = await keysOf({ GATHERD_DATA_DIR: '/nowhere/at/all' }, ...args)
 
@@ -185,6 +188,22 @@ describe('gatherd keys --url', () => {
 
     expect(wrongKey.message).toContain('The service answered 401 (unauthenticated)')
     expect(unknown.message).toContain('The service answered 404 (not_found)')
+  })
+
+  it('says in which tenant it looked for the key to revoke', async () => {
+    await using service = await startFake()
+    const env = { GATHERD_ADMIN_KEY: ADMIN_KEY }
+    await keysOf(env, 'create', '--url', service.origin)
+
+    expect((await keysOf(env, 'revoke', 'abc', '--url', service.origin)).message).toBe(NO_KEY_ABC)
+  })
+
+  it('goes to the data directory without --url, whatever GATHERD_URL says', async () => {
+    using place = scratch()
+    const env = { GATHERD_DATA_DIR: place.dataDir, GATHERD_URL: 'http://127.0.0.1:1', GATHERD_ADMIN_KEY: ADMIN_KEY }
+
+    expect((await keysOf(env, 'create')).status).toBe(0)
+    expect(existsSync(place.dataDir)).toBe(true)
   })
 
   it.each([

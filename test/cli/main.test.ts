@@ -41,7 +41,13 @@ describe('gatherd', () => {
     const { status, stderr } = gatherd([command, '--bogus'])
 
     expect(status).toBe(2)
-    expect(stderr).toContain("gatherd: Unknown option '--bogus'")
+    expect(stderr).toContain('gatherd: Unknown option --bogus.')
+  })
+
+  it('says that the settings of serve are environment variables', () => {
+    const { stderr } = gatherd(['serve', '--port', '3001'])
+
+    expect(stderr).toContain('Unknown option --port. Settings are environment variables, such as GATHERD_PORT=3001.\n')
   })
 
   it('runs a batch from standard input', () => {

@@ -51,7 +51,7 @@ describe('gatherd openapi', () => {
     await outcome(openapi, help)
 
     expect((await outcome(openapi, new FakeIo(['x']))).message).toContain('takes no "x"')
-    expect((await outcome(openapi, new FakeIo(['--yaml']))).message).toContain("Unknown option '--yaml'")
+    expect((await outcome(openapi, new FakeIo(['--yaml']))).message).toContain('Unknown option --yaml.')
     expect(help.stdout.text).toContain('--json')
   })
 })

@@ -122,7 +122,7 @@ describe('gatherd run', () => {
     [['-', '--order', 'random'], '--order is "completion" or "input", and not "random"'],
     [['-', '--events', '--order', 'input'], 'leave out --order input'],
     [['-', '--timeout-ms', '1s'], '--timeout-ms must be a whole number, and is "1s"'],
-    [['-', '--bogus'], "Unknown option '--bogus'"],
+    [['-', '--bogus'], 'Unknown option --bogus.'],
   ])('refuses %j', async (args, words) => {
     const { status, message } = await outcome(run, new FakeIo(args, { input: '[]' }))
 

@@ -2,7 +2,7 @@ import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { text as textOf } from 'node:stream/consumers'
 import { ConfigError } from '../../errors.ts'
-import type { KeyDesk, KeyInfo } from './desk.ts'
+import { type KeyDesk, type KeyInfo, noSuchKey } from './desk.ts'
 
 /** An answer of the admin API, its body parsed. */
 interface Answer {
@@ -31,7 +31,9 @@ export function adminKeys(url: string, adminKey: string | undefined): KeyDesk {
       return (expectOk(await call('GET', `/v1/admin/tenants/${tenantId}/keys`)) as { data: KeyInfo[] }).data
     },
     async revoke(tenantId, keyId) {
-      expectOk(await call('DELETE', `/v1/admin/tenants/${tenantId}/keys/${encodeURIComponent(keyId)}`))
+      const answer = await call('DELETE', `/v1/admin/tenants/${tenantId}/keys/${encodeURIComponent(keyId)}`)
+      if (codeOf(answer) === 'not_found') throw noSuchKey(tenantId, keyId)
+      expectOk(answer)
     },
     close: async () => undefined,
   }
@@ -82,10 +84,20 @@ function parseOrNull(text: string): unknown {
 }
 
 /** The body of a success. @throws {ConfigError} with what the service's problem document says. */
-function expectOk({ status, body }: Answer): unknown {
+function expectOk(answer: Answer): unknown {
+  const { status, body } = answer
   if (status >= 200 && status < 300) return body
-  const problem = typeof body === 'object' && body !== null ? body : {}
+  const problem = objectOf(body)
   const detail = 'detail' in problem ? `: ${problem.detail}` : ''
-  const code = 'code' in problem ? `${problem.code}` : 'no problem document'
-  throw new ConfigError(`The service answered ${status} (${code})${detail}`)
+  throw new ConfigError(`The service answered ${status} (${codeOf(answer) ?? 'no problem document'})${detail}`)
+}
+
+/** The code of a problem document; undefined for any other body. */
+function codeOf({ body }: Answer): string | undefined {
+  const problem = objectOf(body)
+  return 'code' in problem ? String(problem.code) : undefined
+}
+
+function objectOf(body: unknown): object {
+  return typeof body === 'object' && body !== null ? body : {}
 }

@@ -1,3 +1,5 @@
+import { ConfigError } from '../../errors.ts'
+
 /** A key as shown: never its secret. The admin API's view. */
 export interface KeyInfo {
   id: string
@@ -43,4 +45,11 @@ export function keyTable(keys: readonly KeyInfo[]): string {
           .trimEnd()}\n`,
     )
     .join('')
+}
+
+/** There is no such key to revoke: says where it was looked for, as `--tenant` may have been left out. */
+export function noSuchKey(tenantId: string, keyId: string): ConfigError {
+  return new ConfigError(
+    `Tenant "${tenantId}" has no key ${keyId}. For a key of another tenant, name it: --tenant <id>.`,
+  )
 }

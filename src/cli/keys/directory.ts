@@ -6,7 +6,7 @@ import { ConfigError, NotFoundError, StoreUnusableError } from '../../errors.ts'
 import { findTenant, keyView } from '../../http/tenants.ts'
 import { DATABASE_FILE, IN_MEMORY } from '../../store/sqlite/open.ts'
 import { SqliteStore } from '../../store/sqlite/store.ts'
-import type { KeyDesk } from './desk.ts'
+import { type KeyDesk, noSuchKey } from './desk.ts'
 
 /**
  * The keys of a data directory that no service runs on. With `mayCreate` it is made where there is none.
@@ -37,8 +37,7 @@ export async function directoryKeys(dataDir: string, mayCreate: boolean): Promis
     },
     async revoke(tenantId, keyId) {
       await ring.revoke(tenantId, keyId).catch((error: unknown) => {
-        if (error instanceof NotFoundError) refuse(`Tenant "${tenantId}" has no key ${keyId}.`)
-        throw error
+        throw error instanceof NotFoundError ? noSuchKey(tenantId, keyId) : error
       })
     },
     close: () => store.close(),
