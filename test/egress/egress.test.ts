@@ -7,7 +7,7 @@ import { Egress } from '../../src/egress/egress.ts'
 import { EgressError } from '../../src/egress/errors.ts'
 import { ManualClock, stoppable } from '../jobs/attempt.ts'
 import { startOrigin } from '../support/origin.ts'
-import { LOCAL, OTHER_NAME } from './certificate.ts'
+import { EXPIRED, LOCAL, OTHER_NAME, UNKNOWN_AUTHORITY } from './certificate.ts'
 
 const never = new AbortController().signal
 
@@ -255,7 +255,11 @@ describe('Egress', () => {
     it('says connect_failed when nobody listens', async () => {
       const url = new URL(`http://127.0.0.1:${await closedPort()}`)
 
-      await expect(egressWith().lease('a', url, never)).rejects.toMatchObject({ code: 'connect_failed' })
+      await expect(egressWith().lease('a', url, never)).rejects.toMatchObject({
+        code: 'connect_failed',
+        reason: 'refused',
+        message: 'The host refused the connection.',
+      })
     })
 
     it('says dns_failed when the name has no address', async () => {
@@ -265,7 +269,7 @@ describe('Egress', () => {
         .lease('a', new URL('http://nowhere.test'), never)
         .catch((thrown: unknown) => thrown)
 
-      expect(error).toMatchObject({ code: 'dns_failed' })
+      expect(error).toMatchObject({ code: 'dns_failed', reason: 'no_answer' })
       expect(String(error)).not.toContain('10.0.0.1')
     })
 
@@ -274,6 +278,7 @@ describe('Egress', () => {
 
       await expect(egressWith({ resolve }).lease('a', new URL('http://empty.test'), never)).rejects.toMatchObject({
         code: 'dns_failed',
+        reason: 'not_found',
       })
     })
 
@@ -425,13 +430,17 @@ describe('Egress', () => {
     })
 
     it.each([
-      ['an unknown authority', LOCAL, []],
-      ['another name', OTHER_NAME, [OTHER_NAME.cert]],
-    ])('says tls_failed for a certificate of %s', async (_what, tls, ca) => {
+      ['self_signed', LOCAL, [], "The server's certificate is self-signed, or signed by an authority of its own."],
+      ['wrong_host', OTHER_NAME, [OTHER_NAME.cert], "The server's certificate is for another host."],
+      ['certificate_expired', EXPIRED, [EXPIRED.cert], "The server's certificate has expired."],
+      ['untrusted', UNKNOWN_AUTHORITY, [], "The server's certificate is not trusted."],
+    ])('says tls_failed and %s for such a certificate', async (reason, tls, ca, message) => {
       await using origin = await startOrigin({ tls })
 
       await expect(egressWith({ ca }).lease('a', new URL(origin.url()), never)).rejects.toMatchObject({
         code: 'tls_failed',
+        reason,
+        message,
       })
     })
 
@@ -441,9 +450,13 @@ describe('Egress', () => {
       closing.push(rude)
       await once(rude, 'listening')
 
-      for (const port of [origin.port, (rude.address() as AddressInfo).port]) {
+      for (const [port, reason] of [
+        [origin.port, 'not_tls'],
+        [(rude.address() as AddressInfo).port, 'other'],
+      ]) {
         await expect(egressWith().lease('a', new URL(`https://127.0.0.1:${port}`), never)).rejects.toMatchObject({
           code: 'tls_failed',
+          reason,
         })
       }
     })
@@ -462,6 +475,7 @@ describe('Egress', () => {
 
       await expect(egressWith({ ca: [LOCAL.cert] }).lease('a', url, never)).rejects.toMatchObject({
         code: 'tls_failed',
+        reason: 'other',
       })
     })
   })

@@ -41,8 +41,13 @@ export function fetchError(
  */
 export function asFetchError(error: unknown, inBody = false): JobError {
   if (error instanceof JobError) return error
-  if (error instanceof EgressError) return fetchError(error.code, { cause: error.cause })
-  return fetchError(failureOf(error, inBody), { cause: error })
+  if (error instanceof EgressError) return ofEgress(error)
+  const code = failureOf(error, inBody)
+  return code === 'tls_failed' ? ofEgress(new EgressError(code, error)) : fetchError(code, { cause: error })
+}
+
+function ofEgress({ code, message, reason, cause }: EgressError): JobError {
+  return fetchError(code, { message, cause, ...(reason && { facts: { reason } }) })
 }
 
 function failureOf(error: unknown, inBody: boolean): FetchFailure {

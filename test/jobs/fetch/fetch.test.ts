@@ -12,6 +12,8 @@ const failed = (code: string) =>
     result: null,
   })
 
+const notFound = Object.assign(new Error('getaddrinfo ENOTFOUND nowhere.test'), { code: 'ENOTFOUND' })
+
 describe('fetch', () => {
   it('results in exactly what was answered', async () => {
     await using bench = await startBench()
@@ -473,14 +475,17 @@ describe('fetch', () => {
     })
 
     it.each([
-      ['connect_failed', 'http://127.0.0.1:1/', undefined],
-      ['tls_failed', null, undefined],
-      ['dns_failed', 'http://nowhere.test/', () => Promise.reject(new Error('getaddrinfo ENOTFOUND nowhere.test'))],
-    ])('are not there: %s', async (code, url, resolve) => {
+      ['connect_failed', 'refused', 'http://127.0.0.1:1/', undefined],
+      ['tls_failed', 'not_tls', null, undefined],
+      ['dns_failed', 'not_found', 'http://nowhere.test/', () => Promise.reject(notFound)],
+    ])('are not there: %s, %s', async (code, reason, url, resolve) => {
       await using bench = await startBench({ egress: { resolve } })
       const target = url ?? bench.origin.url().replace('http:', 'https:')
 
-      await expect(bench.run({ url: target })).rejects.toEqual(failed(code))
+      const error = await bench.run({ url: target }).catch((thrown: unknown) => thrown)
+
+      expect(error).toEqual(failed(code))
+      expect(error).toHaveProperty('facts', { reason })
     })
 
     it('take too long to make: connect_timeout', async () => {
