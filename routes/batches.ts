@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import type { BatchView, Engine } from '../src/engine/engine.ts'
+import { BatchDeletedError } from '../src/errors.ts'
 import { emptyBody } from '../src/http/body.ts'
 import { etagOf, noneMatchHits } from '../src/http/etag.ts'
 import { sendEvents } from '../src/http/events.ts'
@@ -76,7 +77,13 @@ function submit(app: App, parts: RouteParts): void {
       const wait = preferredWait(request.headers.prefer, config.maxWaitMs)
       if (wait === null) return sendJson(reply.code(202), JSON.stringify(accepted))
       reply.header('preference-applied', wait.applied)
-      const view = await engine.untilSettled(tenantId, accepted.id, wait.waitMs, observing(reply, closing))
+      const view = await engine
+        .untilSettled(tenantId, accepted.id, wait.waitMs, observing(reply, closing))
+        .catch((error) => {
+          // A repeated Idempotency-Key can outlive its batch: then the first answer is all there is.
+          if (error instanceof BatchDeletedError) return accepted
+          throw error
+        })
       if (view.settledAt === null) return sendJson(reply.code(202), JSON.stringify(view))
       return sendWithJobs(reply.code(200), engine, tenantId, view)
     },

@@ -137,10 +137,10 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
-/** Settings of the egress guard and the cluster, which this version does not have. */
 /** What the examples and `gatherd keys` read: a client's, not the service's. */
 const CLIENTS = new Set(['GATHERD_URL', 'GATHERD_KEY'])
 
+/** Settings of the egress guard and the cluster, which this version does not have. */
 const NOT_YET = /^GATHERD_(EGRESS_[A-Z0-9_]+|SECRET_KEY|LEASE_MS)$/
 
 /**

@@ -19,6 +19,8 @@ export interface Surroundings {
   version: string
   /** What a relative `GATHERD_KINDS` is relative to. Default: the working directory of the process. */
   cwd?: string
+  /** Leave the first key to a call of `keys.first()`: whoever is to see it must be there. Default false. */
+  firstKeyLater?: boolean
   /** The service cannot go on: the store's thread died. */
   onFatal: (error: Error) => void
 }
@@ -84,7 +86,7 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     const { engine, store, kinds } = parts
     const { clock, logger, version } = around
     const keys = new KeyRing({ store, clock, adminKey: config.adminKey, auth: config.auth })
-    const firstKey = await keys.load()
+    const firstKey = await keys.load({ first: !around.firstKeyLater })
     const app = buildApp({ engine, keys, directory: store, config, kinds, clock, logger, version })
     const close = async () => {
       await engine.drain(0)

@@ -53,13 +53,20 @@ export class KeyRing {
 
   /**
    * Read all keys. On a first start, with neither key nor tenant {@link DEFAULT_TENANT}, makes both.
+   *
+   * @param options.first - False: the key is made by a later call of `first`. Default true.
    * @returns The new key's text, to be printed once; null when there were keys, or none are needed.
    */
-  async load(): Promise<string | null> {
+  async load({ first = true } = {}): Promise<string | null> {
     for (const row of await this.#store.keys()) this.#keys.set(row.id, row)
     const tenants = await this.#store.tenants()
     if (!tenants.some(({ id }) => id === DEFAULT_TENANT) && (this.#keys.size === 0 || this.#open))
       await this.#putDefault()
+    return first ? await this.first() : null
+  }
+
+  /** The text of the first key, made now; null when there are keys, or none are needed. */
+  async first(): Promise<string | null> {
     if (this.#open || this.#keys.size > 0) return null
     return (await this.create({ tenantId: DEFAULT_TENANT, name: 'first' })).text
   }

@@ -25,10 +25,17 @@ export const serve: Command = async (io) => {
     logger.fatal({ err }, 'the store is gone')
     io.exit(70)
   }
-  const service = await wire(config, { clock: systemClock, logger, version: packageJson.version, onFatal })
+  const service = await wire(config, {
+    clock: systemClock,
+    logger,
+    version: packageJson.version,
+    firstKeyLater: true,
+    onFatal,
+  })
   const url = await listen(service, config)
   logger.info({ url, dataDir: config.dataDir, version: packageJson.version }, 'listening')
-  io.stdout.write(greeting(url, service.firstKey))
+  // Not before: a key that nobody sees because the port was taken is lost.
+  io.stdout.write(greeting(url, await service.keys.first()))
   const signal = await firstSignal(io)
   logger.info({ signal, graceMs: config.drainGraceMs }, 'draining')
   await service.engine.drain(config.drainGraceMs)

@@ -34,7 +34,10 @@ export interface BatchPlan {
 }
 
 /** The bits of {@link Batch.flags}. */
-export const Flag = { shield: 1, delayed: 2, hedged: 4, armed: 8 } as const
+export const Flag = { shield: 1, delayed: 2, hedged: 4, armed: 8, uncommitted: 16 } as const
+
+/** What keeps a queued job from starting. */
+const HELD = Flag.delayed | Flag.hedged | Flag.uncommitted
 
 /** A batch's whole state: a few bytes a job, whatever the job is. Changed by `step` and by nothing else. */
 export interface Batch {
@@ -162,9 +165,9 @@ export function isShielded(batch: Batch, index: number): boolean {
   return (batch.flags[index] & Flag.shield) !== 0
 }
 
-/** True when a queued job may start: neither its `delayMs` nor the hedge holds it back. */
+/** True when a queued job may start: neither its `delayMs` nor the hedge holds it back, and it is on disk. */
 export function isReady(batch: Batch, index: number): boolean {
-  return batch.states[index] === Job.queued && (batch.flags[index] & (Flag.delayed | Flag.hedged)) === 0
+  return batch.states[index] === Job.queued && (batch.flags[index] & HELD) === 0
 }
 
 /** Note why a job is to stop; of each sort the first is kept. */

@@ -17,7 +17,9 @@ import { abortBatch, arm, endJob, enqueueReady, finish, log, startJob, stopJob, 
 /** Everything that can happen to a batch. What no longer applies (a timer of an ended job, a second cancel) changes nothing. */
 export type Input =
   /** The batch, or more jobs for it, entered. The first `accepted` is the submission, later ones are appends. */
-  | { type: 'accepted'; jobs: readonly JobPlan[] }
+  | { type: 'accepted'; jobs: readonly JobPlan[]; uncommitted?: boolean }
+  /** The jobs from `from` up to but not including `to`, accepted as `uncommitted`, are on disk: now they may start. */
+  | { type: 'committed'; from: number; to: number }
   /** The job got its slot. */
   | { type: 'granted'; index: number }
   /** The work returned a value, asked to stop or not. */
@@ -56,7 +58,9 @@ export function step(batch: Batch, input: Input, now: number): Effect[] {
 function apply(turn: Turn, input: Input): void {
   switch (input.type) {
     case 'accepted':
-      return accept(turn, input.jobs)
+      return accept(turn, input.jobs, input.uncommitted ?? false)
+    case 'committed':
+      return committed(turn, input.from, input.to)
     case 'granted':
       return grant(turn, input.index)
     case 'returned':
@@ -76,20 +80,28 @@ function apply(turn: Turn, input: Input): void {
   }
 }
 
-function accept(turn: Turn, jobs: readonly JobPlan[]): void {
+function accept(turn: Turn, jobs: readonly JobPlan[], uncommitted: boolean): void {
   const { batch, now } = turn
   const first = batch.seq === 0
   if (first) log(turn, 'batch.accepted', -1)
   const from = addJobs(batch, jobs, now)
   if (jobs.length > 0) log(turn, 'job.queued', from, { count: jobs.length })
+  if (uncommitted) for (let i = from; i < batch.total; i++) batch.flags[i] |= Flag.uncommitted
   // Before the jobs' clocks: what is due at once with the batch's timeout is cancelled by it, and what settles the
   // batch here finds its clock to disarm.
-  if (first && batch.timeoutMs !== null) armOrDue(turn, 'batch', -1, now + batch.timeoutMs)
+  // Without jobs there is nothing to time out (semantics.md 1: succeeded).
+  if (first && batch.timeoutMs !== null && (jobs.length > 0 || batch.open))
+    armOrDue(turn, 'batch', -1, now + batch.timeoutMs)
   const hedged = batch.policy === 'hedge' && batch.phase === 'running' && jobs.length > 0
   if (hedged) holdHedged(turn, from)
   for (let i = 0; i < jobs.length; i++) armQueued(turn, from + i, jobs[i], now)
   if (hedged) startHedge(turn)
   enqueueReady(turn, from, batch.total)
+}
+
+function committed(turn: Turn, from: number, to: number): void {
+  for (let i = from; i < to; i++) turn.batch.flags[i] &= ~Flag.uncommitted
+  enqueueReady(turn, from, to)
 }
 
 /** The clocks of a queued job, from its acceptance; one that has run out is due at once, and then the job does not start. */

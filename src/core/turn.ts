@@ -1,5 +1,5 @@
 import { type Batch, Flag, isReady, isShielded, liveJobs, noteCause, reasonOf } from './batch.ts'
-import type { Effect, ErrorFacts, EventType, LogEntry, TimerKind } from './events.ts'
+import type { Effect, EventType, LogEntry, TimerKind } from './events.ts'
 import { outcomeOf } from './outcome.ts'
 import { type AbortCause, type Cause, isTerminal, Job } from './states.ts'
 
@@ -170,6 +170,3 @@ function drain(turn: Turn): void {
   turn.batch.drainedAt = turn.now
   log(turn, 'batch.drained', -1)
 }
-
-/** The facts of an ended job's error, as its batch's policy reports it. */
-export type EndError = ErrorFacts | null

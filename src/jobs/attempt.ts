@@ -51,9 +51,16 @@ function described(thrown: unknown): AttemptEnd {
   return { type: 'threw', facts, error: JSON.stringify(facts), result: null }
 }
 
-/** @throws {TypeError} for a value that JSON cannot carry; it fails the job like any error of its kind. */
+/** The longest result of a job, in characters of JSON: more than any fetch may keep, and less than the store refuses. */
+const MAX_RESULT_CHARS = 67_108_864
+
+/** @throws {TypeError} for a value that JSON cannot carry, or too much of it; it fails the job like any error of its kind. */
 function toJson(value: unknown): string | null {
-  return value === null || value === undefined ? null : (JSON.stringify(value) ?? null)
+  if (value === null || value === undefined) return null
+  const text = JSON.stringify(value) ?? null
+  if (text !== null && text.length > MAX_RESULT_CHARS)
+    throw new TypeError(`The result is larger than ${MAX_RESULT_CHARS} characters of JSON.`)
+  return text
 }
 
 function nameOf(thrown: unknown): string {

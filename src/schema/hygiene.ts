@@ -18,7 +18,7 @@ interface Walk extends HygieneOptions {
 }
 
 /**
- * What no field of a request may hold, wherever it is: NUL or ill-formed text (a lone surrogate) in strings and keys,
+ * What no field of a request may hold, wherever it is: NUL or ill-formed text (a lone surrogate) in strings and keys, numbers beyond a double,
  * keys that poison prototypes, and nesting so deep that it could not be written out again. What is nested too deep is
  * replaced by null in `value`, so that whoever validates it next can recurse safely.
  */
@@ -38,6 +38,7 @@ export function isCleanText(text: string): boolean {
 
 function isClean(value: unknown, depth: number): boolean {
   if (typeof value === 'string') return isCleanText(value)
+  if (typeof value === 'number') return Number.isFinite(value)
   if (!isContainer(value)) return true
   if (depth === 0) return false
   if (Array.isArray(value)) return value.every((entry) => isClean(entry, depth - 1))
@@ -62,6 +63,8 @@ function visit(walk: Walk, container: object, depth: number): void {
 function visitValue(walk: Walk, parent: Record<string, unknown>, key: string, depth: number): void {
   const value = parent[key]
   if (typeof value === 'string') return checkText(walk, value, parent)
+  // JSON has 1e400; a double does not, and would be written out again as null.
+  if (typeof value === 'number' && !Number.isFinite(value)) return report(walk, 'Is a number too large to be kept.')
   if (!isContainer(value)) return
   if (depth < walk.maxDepth) return visit(walk, value, depth + 1)
   report(walk, `Is nested too deep: at most ${walk.maxDepth} arrays and objects may be inside each other.`)

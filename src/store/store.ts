@@ -187,7 +187,7 @@ export interface Store extends DirectoryStore {
   /** The indexes of jobs that have not ended. */
   pending(no: BatchNo): Promise<number[]>
   log(no: BatchNo, query: { after: number; limit: number; completionsOnly: boolean }): Promise<LogPage>
-  /** The specs of the jobs from index `from` on, JSON texts; at least one if there is one, at most `limit` or about 1 MiB. */
+  /** The specs of the jobs from index `from` on, JSON texts; at least one if there is one, at most `limit` or about 256 KiB. */
   specs(no: BatchNo, query: { from: number; limit: number }): Promise<string[]>
   /** Which of `names` jobs of the batch have already. */
   namesTaken(no: BatchNo, names: string[]): Promise<string[]>

@@ -66,7 +66,8 @@ export class Oracle {
     if (input.type === 'cancelBatch') this.cancelled ??= { reason: input.reason }
     if (input.type === 'shutDown') this.#shutDown = true
     const first = input.type === 'accepted' && this.#replay.seq === 0
-    const isDue = (input.type === 'due' && input.timer === 'batch') || (first && this.#plan.timeoutMs === 0)
+    const hasWork = this.open || (input.type === 'accepted' && input.jobs.length > 0)
+    const isDue = (input.type === 'due' && input.timer === 'batch') || (first && this.#plan.timeoutMs === 0 && hasWork)
     if (isDue) this.#timedOut = true
     const cause = isDue ? 'batch_timeout' : ABORTS[input.type]
     if (cause === undefined || this.#over) return

@@ -56,8 +56,10 @@ export class Commands {
     const startedAt = live.attempts.get(index)?.startedAt ?? null
     this.#apply(live, { type: 'reschedule', index, deadlineMs, timeoutMs, startedAt })
     if (change.priority !== undefined) this.#reprioritize(live, index, change.priority)
-    await this.#keepSpec(live, index, change)
-    await this.#runtime.journal.committed()
+    await live.serially(async () => {
+      await this.#keepSpec(live, index, change)
+      await this.#runtime.journal.committed()
+    })
   }
 
   #apply(live: LiveBatch, input: Input): void {
@@ -72,9 +74,10 @@ export class Commands {
     this.#runtime.kick()
   }
 
-  /** The job's spec as rescheduled, for a restart to find. */
+  /** The job's spec as rescheduled, for a restart to find. One at a time: the next one reads what this one wrote. */
   async #keepSpec(live: LiveBatch, index: number, change: Reschedule): Promise<void> {
     const [text] = await this.#store.specs(live.no, { from: index, limit: 1 })
+    if (text === undefined) return
     // Written by Intake, from a spec.
     const spec = { ...(JSON.parse(text) as CommonSpec), ...change }
     const { kind, name } = spec

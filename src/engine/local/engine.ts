@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../../clock.ts'
+import { Job } from '../../core/states.ts'
 import {
   BatchDeletedError,
   BatchFinishedError,
@@ -37,6 +38,7 @@ import type { LiveBatch } from './live-batch.ts'
 import { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
+import { SpecBudget } from './specs.ts'
 import { Tenants } from './tenants.ts'
 
 /** How long the last commit may take when the service stops. */
@@ -44,6 +46,9 @@ const LAST_COMMIT_MS = 10_000
 
 /** How long a reader may take for the last line of its stream when the service stops. */
 const LAST_LINE_MS = 2_000
+
+/** The index at the head of a rendered job (`jobText`): ids hold no quotes. */
+const INDEX = /^\{"id":"[^"]*","batchId":"[^"]*","index":(\d+),/
 
 /** What a local engine is made of. It does not own the store: whoever opened it closes it, after the engine. */
 export interface LocalEngineOptions {
@@ -87,8 +92,9 @@ export class LocalEngine implements Engine {
     this.#tenants = new Tenants({ defaults: options.tenantDefaults })
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
     this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
-    this.#intake = new Intake({ runtime: this.#runtime, store, hosts })
-    this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, kinds })
+    const budget = new SpecBudget()
+    this.#intake = new Intake({ runtime: this.#runtime, store, hosts, budget })
+    this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, budget, kinds })
     const onError = (error: unknown) => events.retentionFailed(error)
     this.#retention = new Retention({ store, clock, retentionMs: options.retentionMs, onError })
     this.#commands = new Commands({ runtime: this.#runtime, store })
@@ -125,6 +131,7 @@ export class LocalEngine implements Engine {
     const views: JsonText[] = []
     while (views.length < jobs.length) {
       const page = await this.#store.jobs(row.no, { from: from + views.length, limit: jobs.length - views.length })
+      if (page.data.length === 0) throw new BatchDeletedError()
       views.push(...page.data)
     }
     return views
@@ -187,9 +194,7 @@ export class LocalEngine implements Engine {
     const { live, row, index } = await this.#findJob(tenantId, jobId)
     const job = await this.#store.job(row.no, index)
     if (job === null) throw new NotFoundError()
-    const queued = live !== null && job.includes('"state":"queued"') && live.core.states[index] === 0
-    const waitingOn = queued ? this.#runtime.fair.waitingOn(live.queue, index) : null
-    return `${job.slice(0, -1)},"waitingOn":${JSON.stringify(waitingOn)}}`
+    return this.#withWaitingOn(live, job)
   }
 
   async jobs(
@@ -197,7 +202,7 @@ export class LocalEngine implements Engine {
     batchId: string,
     query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
   ): Promise<Page<JsonText>> {
-    const { row } = await this.#find(tenantId, batchId)
+    const { row, live } = await this.#find(tenantId, batchId)
     const { order, state, limit } = query
     const scope = ['jobs', row.id, order, state ?? null]
     const from = this.#cursors.decode(scope, query.cursor, 0)
@@ -205,7 +210,10 @@ export class LocalEngine implements Engine {
       order === 'input'
         ? await this.#store.jobs(row.no, { from, limit, states: state === undefined ? undefined : [state] })
         : await this.#store.completions(row.no, { from, limit, state })
-    return { data: page.data, nextCursor: page.next === null ? null : this.#cursors.encode(scope, page.next) }
+    return {
+      data: page.data.map((job) => this.#withWaitingOn(live, job)),
+      nextCursor: page.next === null ? null : this.#cursors.encode(scope, page.next),
+    }
   }
 
   async allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>> {
@@ -293,9 +301,13 @@ export class LocalEngine implements Engine {
   /** The batch as it is on disk, and while it is not drained as it runs. @throws {NotFoundError} */
   async #find(tenantId: string, batchId: string): Promise<{ row: BatchRow; live: LiveBatch | null }> {
     const row = await this.#store.batch(tenantId, batchId)
+    const live = this.#runtime.find(tenantId, batchId)
+    // It drained and left memory while it was read: what is on disk now is its last state.
+    if (row?.drainedAt === null && live === null)
+      return { row: (await this.#store.batch(tenantId, batchId)) ?? row, live }
     if (row === null)
       throw (await this.#store.wasDeleted(tenantId, batchId)) ? new BatchDeletedError() : new NotFoundError()
-    return { row, live: this.#runtime.find(tenantId, batchId) }
+    return { row, live }
   }
 
   async #findJob(tenantId: string, jobId: string): Promise<{ row: BatchRow; live: LiveBatch | null; index: number }> {
@@ -305,6 +317,14 @@ export class LocalEngine implements Engine {
     const total = rowView(row).counts.total
     if (parsed.index >= total) throw new NotFoundError()
     return { row, live, index: parsed.index }
+  }
+
+  /** What holds a queued job back is known to the running batch alone, and added here to what is on disk. */
+  #withWaitingOn(live: LiveBatch | null, job: JsonText): JsonText {
+    const index = Number(INDEX.exec(job)?.[1])
+    const isQueued = live !== null && live.core.states[index] === Job.queued && job.includes('"state":"queued"')
+    const waitingOn = isQueued ? this.#runtime.fair.waitingOn(live.queue, index) : null
+    return `${job.slice(0, -1)},"waitingOn":${JSON.stringify(waitingOn)}}`
   }
 
   async *#pages(row: BatchRow): AsyncGenerator<JsonText[]> {

@@ -29,7 +29,7 @@ export class FairQueue {
 
   /** The jobs from `from` up to but not including `to`, accepted as `order`, may start. */
   enqueue(batch: BatchQueue, from: number, to: number, order: number): void {
-    for (const lane of lanesOf(batch, from, to, order)) batch.tenant.ready.push(lane)
+    for (const lane of lanesOf(batch, from, to, order)) this.#enter(lane)
     this.#activate(batch.tenant)
   }
 
@@ -37,7 +37,7 @@ export class FairQueue {
   resume(batch: BatchQueue, index: number): void {
     const priority = batch.priorities.get(index)
     const host = batch.hosts[index] ?? null
-    batch.tenant.ready.push(new Lane({ batch, priority, host, order: 0, resumed: true, from: index, to: index + 1 }))
+    this.#enter(new Lane({ batch, priority, host, order: 0, resumed: true, from: index, to: index + 1 }))
     this.#activate(batch.tenant)
   }
 
@@ -94,6 +94,22 @@ export class FairQueue {
     if (tenant.running >= tenant.cap) return 'tenant-cap'
     if (!hasRoom(batch)) return 'batch-limit'
     return host !== null && !hasRoom(host) ? 'host-cap' : 'server-cap'
+  }
+
+  /** The batch is over: nothing of it waits anywhere any more. */
+  forget(batch: BatchQueue): void {
+    for (const lane of batch.lanes) {
+      batch.tenant.ready.remove(lane)
+      const parked = lane.host?.parked.get(batch.tenant)
+      parked?.remove(lane)
+      if (lane.host !== null && parked?.size === 0) forget(batch.tenant, lane.host)
+    }
+    batch.lanes.clear()
+  }
+
+  #enter(lane: Lane): void {
+    lane.batch.lanes.add(lane)
+    lane.batch.tenant.ready.push(lane)
   }
 
   #activate(tenant: TenantQueue): void {
@@ -183,7 +199,10 @@ export class FairQueue {
 
   /** Put a lane where it waits; one with no jobs left is dropped. True when it may start now and so went to its tenant. */
   #park(lane: Lane): boolean {
-    if (lane.peek() < 0) return false
+    if (lane.peek() < 0) {
+      lane.batch.lanes.delete(lane)
+      return false
+    }
     if (!hasRoom(lane.batch)) lane.batch.parked.push(lane)
     else if (lane.host !== null && !hasRoom(lane.host)) parkAtHost(lane, lane.host)
     else {

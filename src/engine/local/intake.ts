@@ -21,7 +21,7 @@ import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
 import { newBatchQueue } from './queues.ts'
 import type { Runtime } from './runtime.ts'
-import { SpecWindow } from './specs.ts'
+import { type SpecBudget, SpecWindow } from './specs.ts'
 import type { Tenant } from './tenants.ts'
 
 /** How work enters: all jobs of a batch or none, on disk before anything of it runs. */
@@ -29,11 +29,13 @@ export class Intake {
   readonly #runtime: Runtime
   readonly #store: Store
   readonly #hosts: Hosts
+  readonly #budget: SpecBudget
   /** Idempotency keys whose first answer is being made, as `tenant key`. */
   readonly #answering = new Set<string>()
   #lastNo: number
 
-  constructor(options: { runtime: Runtime; store: Store; hosts: Hosts }) {
+  constructor(options: { runtime: Runtime; store: Store; hosts: Hosts; budget: SpecBudget }) {
+    this.#budget = options.budget
     this.#runtime = options.runtime
     this.#store = options.store
     this.#hosts = options.hosts
@@ -77,11 +79,7 @@ export class Intake {
 
   /** Add jobs to a batch; resolves with the index of the first once they are on disk. Appends of a batch go one by one. */
   append(live: LiveBatch, jobs: CommonSpec[]): Promise<number> {
-    const appended = live.appending.then(() => this.#append(live, jobs))
-    live.appending = appended.catch(() => {
-      // The next append does not depend on this one: its caller has the error.
-    })
-    return appended
+    return live.serially(() => this.#append(live, jobs))
   }
 
   async #append(live: LiveBatch, jobs: CommonSpec[]): Promise<number> {
@@ -91,12 +89,11 @@ export class Intake {
     const from = live.core.total
     const release = this.#reserve(live.tenant, jobs.length, from)
     this.#queue(live, from, jobs)
-    const effects = this.#runtime.decide(live, { type: 'accepted', jobs: jobs.map(planOf) })
-    release()
-    this.#runtime.log(live, effects)
     this.#runtime.journal.addJobs(newJobs(live.no, from, jobs))
+    this.#runtime.apply(live, { type: 'accepted', jobs: jobs.map(planOf), uncommitted: true })
+    release()
     await this.#runtime.journal.committed()
-    this.#runtime.perform(live, effects)
+    this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length })
     return from
   }
 
@@ -124,7 +121,7 @@ export class Intake {
       header: headerOf(submission),
       core,
       queue: newBatchQueue(tenant.queue, core, submission.maxConcurrency),
-      specs: new SpecWindow({ store: this.#store, no, fresh: submission.jobs }),
+      specs: new SpecWindow({ store: this.#store, no, budget: this.#budget }),
       timers: this.#runtime.timers,
       onDue: (live, timer, index) => this.#runtime.due(live, timer, index),
     })
@@ -158,8 +155,10 @@ export class Intake {
       acceptedAt,
       idempotency,
     }
+    const entering = newJobs(no, 0, jobs)
+    live.specs.keep(jobs, entering.specs)
     try {
-      await this.#runtime.journal.enter(live, batch, newJobs(no, 0, jobs))
+      await this.#runtime.journal.enter(live, batch, entering)
     } catch (error) {
       live.close()
       this.#hosts.release(live.queue)

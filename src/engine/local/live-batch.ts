@@ -27,8 +27,8 @@ export class LiveBatch implements TimerOwner {
   readonly orders: { from: number; order: number }[] = []
   /** The newest event that is on disk and may be shown. */
   publishedSeq = 0
-  /** Appends, one after the other. */
-  appending: Promise<unknown> = Promise.resolve()
+  /** The end of what must be done one after the other. */
+  #last: Promise<unknown> = Promise.resolve()
   readonly #timers: Timers
   readonly #armed = new Map<number, Timer>()
   readonly #onDue: (live: LiveBatch, kind: TimerKind, index: number) => void
@@ -103,8 +103,18 @@ export class LiveBatch implements TimerOwner {
     return page
   }
 
+  /** Run changes that read what the one before has written (appends, rescheduled specs) one after the other. */
+  serially<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.#last.then(change)
+    this.#last = changed.catch(() => {
+      // The next one does not depend on this one: its caller has the error.
+    })
+    return changed
+  }
+
   /** Let go of everything that could call back. */
   close(): void {
+    this.specs.close()
     for (const timer of this.#armed.values()) this.#timers.cancel(timer)
     this.#armed.clear()
   }

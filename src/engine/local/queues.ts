@@ -30,6 +30,8 @@ export interface BatchQueue {
   readonly priorities: Column
   /** The target host of each job, by index; empty while hosts have no cap. */
   readonly hosts: (HostQueue | null)[]
+  /** All its lanes, wherever they wait. */
+  readonly lanes: Set<Lane>
   /** Lanes that wait for a job of this batch to end. */
   readonly parked: Heap<Lane>
 }
@@ -56,6 +58,7 @@ export function newBatchQueue(tenant: TenantQueue, core: Batch, maxConcurrency: 
     running: 0,
     priorities: new Column(),
     hosts: [],
+    lanes: new Set(),
     parked: new Heap<Lane>(startsBefore),
   }
 }

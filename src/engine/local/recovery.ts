@@ -11,7 +11,7 @@ import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
 import { newBatchQueue } from './queues.ts'
 import type { Runtime } from './runtime.ts'
-import { SpecWindow } from './specs.ts'
+import { type SpecBudget, SpecWindow } from './specs.ts'
 
 /** How many specs are read at once to find the hosts of queued jobs. */
 const CHUNK = 1_000
@@ -34,9 +34,17 @@ export class Recovery {
   readonly #runtime: Runtime
   readonly #store: Store
   readonly #hosts: Hosts
+  readonly #budget: SpecBudget
   readonly #kinds: ReadonlyMap<string, JobKind>
 
-  constructor(options: { runtime: Runtime; store: Store; hosts: Hosts; kinds: ReadonlyMap<string, JobKind> }) {
+  constructor(options: {
+    runtime: Runtime
+    store: Store
+    hosts: Hosts
+    budget: SpecBudget
+    kinds: ReadonlyMap<string, JobKind>
+  }) {
+    this.#budget = options.budget
     this.#runtime = options.runtime
     this.#store = options.store
     this.#hosts = options.hosts
@@ -105,7 +113,7 @@ export class Recovery {
       header,
       core,
       queue: newBatchQueue(tenant.queue, core, header.maxConcurrency),
-      specs: new SpecWindow({ store: this.#store, no: row.no, fresh: [] }),
+      specs: new SpecWindow({ store: this.#store, no: row.no, budget: this.#budget }),
       timers: this.#runtime.timers,
       onDue: (due, timer, index) => this.#runtime.due(due, timer, index),
     })

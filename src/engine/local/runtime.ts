@@ -302,6 +302,7 @@ export class Runtime {
     live.close()
     this.#live.delete(live.id)
     this.#byQueue.delete(live.queue)
+    this.fair.forget(live.queue)
     this.#hosts.release(live.queue)
   }
 }

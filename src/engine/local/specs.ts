@@ -7,8 +7,28 @@ const CHUNK = 256
 /** How many specs of a fresh submission stay in memory at most, so that a small batch never reads its own back. */
 const KEEP = 1_024
 
+/** Characters of fresh specs that one batch may keep, and that all batches may. */
+const KEEP_CHARS = 262_144
+const KEEP_CHARS_IN_ALL = 4_194_304
+
 /** How far in front of a job's start its spec should have been read. */
 const AHEAD = CHUNK / 2
+
+/** What all batches together may keep of the specs just submitted; past it they are read back when their turn comes. */
+export class SpecBudget {
+  #left = KEEP_CHARS_IN_ALL
+
+  /** Whether `chars` more may be kept; if so they count until they are given back. */
+  take(chars: number): boolean {
+    if (chars > KEEP_CHARS || chars > this.#left) return false
+    this.#left -= chars
+    return true
+  }
+
+  give(chars: number): void {
+    this.#left += chars
+  }
+}
 
 /**
  * A few specs of one batch, read ahead of their jobs' starts: the backlog's specs are in the store, and memory holds a
@@ -24,13 +44,33 @@ export class SpecWindow {
   /** The newest job whose spec was not there. */
   #missed = -1
   #reading: Promise<void> | null = null
+  readonly #budget: SpecBudget
+  /** Characters taken from the budget. */
+  #charged = 0
 
-  /** `fresh` are the specs just submitted, from index 0. */
-  constructor(options: { store: Store; no: BatchNo; fresh: readonly CommonSpec[] }) {
+  constructor(options: { store: Store; no: BatchNo; budget: SpecBudget }) {
     this.#store = options.store
     this.#no = options.no
-    this.#end = Math.min(options.fresh.length, KEEP)
-    for (let i = 0; i < this.#end; i++) this.#window.set(i, options.fresh[i])
+    this.#budget = options.budget
+    this.#end = 0
+  }
+
+  /** Keep specs that were just submitted, from index 0, if they are small; `texts` are their JSON. */
+  keep(fresh: readonly CommonSpec[], texts: readonly string[]): void {
+    const count = Math.min(fresh.length, KEEP)
+    let chars = 0
+    for (let i = 0; i < count && chars <= KEEP_CHARS; i++) chars += texts[i].length
+    if (!this.#budget.take(chars)) return
+    this.#charged = chars
+    this.#end = count
+    for (let i = 0; i < count; i++) this.#window.set(i, fresh[i])
+  }
+
+  /** The batch is over. May be called twice. */
+  close(): void {
+    this.#window.clear()
+    this.#budget.give(this.#charged)
+    this.#charged = 0
   }
 
   /** Specs held. */

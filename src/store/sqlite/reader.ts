@@ -21,6 +21,9 @@ import { readJobs } from './history.ts'
 /** About how many characters a page may hold; the entry that goes past it is the page's last. */
 const PAGE_CHARS = 1_048_576
 
+/** The same for specs, which are held in memory until their jobs start. */
+const SPEC_CHARS = 262_144
+
 type Row = Record<string, SQLOutputValue>
 
 /** What rendering needs of a batch. */
@@ -188,7 +191,7 @@ export class SqliteReader {
       const spec = String(row.spec)
       specs.push(spec)
       chars += spec.length
-      if (chars >= PAGE_CHARS) break
+      if (chars >= SPEC_CHARS) break
     }
     return specs
   }

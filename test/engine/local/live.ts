@@ -1,7 +1,7 @@
 import { newBatch } from '../../../src/core/batch.ts'
 import { LiveBatch } from '../../../src/engine/local/live-batch.ts'
 import { newBatchQueue } from '../../../src/engine/local/queues.ts'
-import { SpecWindow } from '../../../src/engine/local/specs.ts'
+import { SpecBudget, SpecWindow } from '../../../src/engine/local/specs.ts'
 import { Tenants } from '../../../src/engine/local/tenants.ts'
 import { Timers } from '../../../src/engine/local/timers.ts'
 import type { BatchHeader } from '../../../src/engine/views.ts'
@@ -40,6 +40,12 @@ export function liveBatch(
   const tenant = new Tenants({ defaults: DEFAULTS }).get('acme')
   // Only what the test gives is ever called.
   const store = (own.store ?? {}) as Store
+  const specs = new SpecWindow({ store, no, budget: new SpecBudget() })
+  const fresh = own.fresh ?? []
+  specs.keep(
+    fresh,
+    fresh.map((spec) => JSON.stringify(spec)),
+  )
   return new LiveBatch({
     id: `00000000-0000-7000-8000-${String(no).padStart(12, '0')}`,
     no,
@@ -47,7 +53,7 @@ export function liveBatch(
     header: { ...HEADER, ...own.header },
     core,
     queue: newBatchQueue(tenant.queue, core, null),
-    specs: new SpecWindow({ store, no, fresh: own.fresh ?? [] }),
+    specs,
     timers: own.timers ?? new Timers({ clock: own.clock ?? new FakeClock() }),
     onDue: (_live, kind, index) => own.onDue?.(kind, index),
   })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { SpecWindow } from '../../../src/engine/local/specs.ts'
+import { SpecBudget, SpecWindow } from '../../../src/engine/local/specs.ts'
 import type { CommonSpec } from '../../../src/jobs/kind.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { turn } from '../../support/fake-clock.ts'
@@ -25,7 +25,12 @@ function storeOf(total: number, page = 10_000) {
 
 function windowOf(total: number, fresh: number, page?: number) {
   const { store, reads } = storeOf(total, page)
-  const window = new SpecWindow({ store, no: 7, fresh: Array.from({ length: fresh }, (_, i) => spec(i)) })
+  const window = new SpecWindow({ store, no: 7, budget: new SpecBudget() })
+  const kept = Array.from({ length: fresh }, (_, i) => spec(i))
+  window.keep(
+    kept,
+    kept.map((each) => JSON.stringify(each)),
+  )
   return { window, reads, take: async (index: number) => await window.take(index, total) }
 }
 
@@ -126,7 +131,7 @@ describe('SpecWindow', () => {
       },
     }
     // A window does nothing but read specs.
-    const window = new SpecWindow({ store: store as unknown as Store, no: 7, fresh: [] })
+    const window = new SpecWindow({ store: store as unknown as Store, no: 7, budget: new SpecBudget() })
 
     await expect(window.take(0, 9)).rejects.toThrow('the disk is gone')
     broken = false
@@ -137,5 +142,25 @@ describe('SpecWindow', () => {
     const { take } = windowOf(5, 0)
 
     await expect(take(9)).rejects.toThrow('no spec')
+  })
+
+  it('keeps no fresh specs of a batch that is large, nor more than all batches may, and gives back what it kept', () => {
+    const budget = new SpecBudget()
+    const text = JSON.stringify({ ...spec(0), note: 'x'.repeat(200_000) })
+    const keep = (count: number) => {
+      const window = new SpecWindow({ store: storeOf(count).store, no: 7, budget })
+      window.keep(Array(count).fill(spec(0)), Array(count).fill(text))
+      return window
+    }
+
+    expect(keep(2).size).toBe(0)
+    const windows = Array.from({ length: 100 }, () => keep(1))
+    const held = windows.filter(({ size }) => size === 1)
+    expect(held.length).toBe(Math.floor(4_194_304 / text.length))
+    for (const window of held) {
+      window.close()
+      window.close()
+    }
+    expect(Array.from({ length: 100 }, () => keep(1)).filter(({ size }) => size === 1)).toHaveLength(held.length)
   })
 })
