@@ -22,14 +22,19 @@ const SENTENCES: Readonly<Record<FetchFailure, string>> = {
 /** A failed fetch. The message is fixed for the code unless given: nothing of Node's text, no address, no URL. */
 export function fetchError(
   code: FetchFailure,
-  { message, cause, facts }: { message?: string; cause?: unknown; facts?: Record<string, unknown> } = {},
+  {
+    message,
+    cause,
+    facts,
+    result = null,
+  }: { message?: string; cause?: unknown; facts?: Record<string, unknown>; result?: unknown } = {},
 ): JobError {
   return new JobError(
     'FetchError',
     code,
     message ?? SENTENCES[code],
     facts,
-    null,
+    result,
     cause === undefined ? undefined : { cause },
   )
 }

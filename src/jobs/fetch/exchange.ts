@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Clock, TimerHandle } from '../../clock.ts'
 import type { Connection } from '../../egress/connection.ts'
-import type { JobError } from '../kind.ts'
+import { JobError } from '../kind.ts'
 import { type BodyOwner, BodyReader } from './body-reader.ts'
 import { asFetchError, fetchError } from './errors.ts'
 import type { FetchLimits } from './limits.ts'
@@ -42,6 +42,20 @@ export interface ExchangeOptions {
 
 /** The reused connection was closed before anything was answered: the same request may be sent on a new one. */
 export class StaleConnectionError extends Error {}
+
+/** A response whose head is there and whose body is not to be had: why, and what there is of it, as evidence. */
+export class BrokenResponseError extends Error {
+  readonly failure: JobError
+  readonly response: HopResponse
+  constructor(failure: JobError, response: HopResponse) {
+    super(failure.message, { cause: failure })
+    this.failure = failure
+    this.response = response
+  }
+}
+
+/** What is wrong with the response itself; a lost connection says nothing about it. */
+const OF_THE_RESPONSE: ReadonlySet<string> = new Set(['bad_response', 'response_too_large', 'decode_failed'])
 
 type Controller = Dispatcher.DispatchController
 type Reply = Dispatcher.ResponseData['headers']
@@ -98,11 +112,13 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
   onResponseStart(controller: Controller, status: number, headers: Reply): void {
     if (this.#over || status < 200) return
     this.#headersTimer.cancel()
+    // Headers over their cap are not kept, as evidence neither.
+    if (linesOf(controller.rawHeaders) > this.#options.limits.maxResponseHeaders)
+      return this.#fail(fetchError('bad_response'))
     this.#firstByteAt = this.#options.clock.now()
     this.#status = status
     this.#headers = responseHeaders(headers)
-    if (linesOf(controller.rawHeaders) > this.#options.limits.maxResponseHeaders) this.#fail(fetchError('bad_response'))
-    else if (this.#isDropped()) this.#drop()
+    if (this.#isDropped()) this.#drop()
     else this.#expectBody()
   }
 
@@ -201,14 +217,23 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
   }
 
   #resolve(body: Buffer | null): void {
-    this.#settle.resolve({ status: this.#status, headers: this.#headers, body, firstByteAt: this.#firstByteAt })
+    this.#settle.resolve(this.#response(body))
+  }
+
+  #response(body: Buffer | null): HopResponse {
+    return { status: this.#status, headers: this.#headers, body, firstByteAt: this.#firstByteAt }
   }
 
   #fail(error: unknown): void {
     if (this.#over) return
     this.#finish()
-    if (this.#received) this.#settle.reject(error)
-    else void this.#options.connection.destroy().then(() => this.#settle.reject(error))
+    const reason = this.#isOfTheResponse(error) ? new BrokenResponseError(error, this.#response(null)) : error
+    if (this.#received) this.#settle.reject(reason)
+    else void this.#options.connection.destroy().then(() => this.#settle.reject(reason))
+  }
+
+  #isOfTheResponse(error: unknown): error is JobError {
+    return this.#status > 0 && error instanceof JobError && OF_THE_RESPONSE.has(error.code)
   }
 
   #finish(): void {

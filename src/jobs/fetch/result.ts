@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import { fetchError } from './errors.ts'
 import { fitsDepth } from './json-depth.ts'
 import type { ResponseHeaders } from './response-headers.ts'
 import type { FetchFields } from './spec.ts'
@@ -7,7 +6,7 @@ import type { FetchFields } from './spec.ts'
 /** A response's JSON is at most this deep. */
 export const MAX_RESPONSE_JSON_DEPTH = 64
 
-/** The result of a fetch, and what is kept beside an `http_status`. */
+/** The result of a fetch, and what is kept beside an error that came after the head of the response. */
 export interface FetchResult {
   status: number
   /** The URL that answered at last. */
@@ -21,8 +20,8 @@ export interface FetchResult {
   bodyEncoding: 'utf8' | 'base64' | 'json' | null
   /** Length of the kept body, decoded. */
   bytes: number
-  /** Always false: a body is kept whole or not at all. */
-  truncated: false
+  /** The body was larger than allowed: it was not read to its end, and nothing of it is kept. */
+  truncated: boolean
   /** Milliseconds. `connectMs` is 0 on a connection that was open already; the last hop's, as is `firstByteMs`, which counts from the start of the attempt. */
   timing: { queuedMs: number; connectMs: number; firstByteMs: number; totalMs: number }
 }
@@ -41,10 +40,15 @@ export function textOrBase64(bytes: Buffer): KeptBody {
   return { body: bytes.toString(bodyEncoding), bodyEncoding, bytes: bytes.length }
 }
 
-/** The value that the bytes are JSON of. @throws {JobError} `decode_failed` for anything else, and for JSON that is too deep. */
-export function parsedJson(bytes: Buffer): KeptBody {
+/** No body was wanted, or none could be had. */
+export const NO_BODY: KeptBody = { body: null, bodyEncoding: null, bytes: 0 }
+
+/** The value that the bytes are JSON of; a sentence for anything else, and for JSON that is too deep. It does not quote the body. */
+export function parsedJson(bytes: Buffer): KeptBody | string {
   const value = isUtf8(bytes) ? parse(bytes) : undefined
-  if (value === undefined || !fitsDepth(value, MAX_RESPONSE_JSON_DEPTH)) throw fetchError('decode_failed')
+  if (value === undefined) return 'The response body is not valid JSON.'
+  if (!fitsDepth(value, MAX_RESPONSE_JSON_DEPTH))
+    return `The response body is JSON nested more than ${MAX_RESPONSE_JSON_DEPTH} deep.`
   return { body: value, bodyEncoding: 'json', bytes: bytes.length }
 }
 

@@ -2,11 +2,11 @@ import type { Connection } from '../../egress/connection.ts'
 import type { Egress } from '../../egress/egress.ts'
 import { type AttemptContext, JobError } from '../kind.ts'
 import { asFetchError, fetchError } from './errors.ts'
-import { type ByteBudget, Exchange, type HopResponse, StaleConnectionError } from './exchange.ts'
+import { BrokenResponseError, type ByteBudget, Exchange, type HopResponse, StaleConnectionError } from './exchange.ts'
 import type { FetchLimits } from './limits.ts'
 import { locationOf, redirected } from './redirect.ts'
 import { firstRequest, type HopRequest } from './request.ts'
-import { type FetchResult, isOk, type KeptBody, parsedJson, rounded, textOrBase64 } from './result.ts'
+import { type FetchResult, isOk, type KeptBody, NO_BODY, parsedJson, rounded, textOrBase64 } from './result.ts'
 import type { FetchFields } from './spec.ts'
 
 /** What every fetch of a service shares. */
@@ -32,7 +32,8 @@ export class FetchAttempt {
   }
 
   /**
-   * @throws {JobError} `FetchError`, or `HTTPStatusError` with the response as its result.
+   * @throws {JobError} `HTTPStatusError` with the response as its result; `FetchError`, with what there is of the response where
+   * that is what failed.
    * @throws `signal.reason` once the signal has aborted, when the socket has closed.
    */
   async run(): Promise<FetchResult> {
@@ -50,7 +51,7 @@ export class FetchAttempt {
 
   async #follow(first: HopRequest): Promise<FetchResult> {
     for (let request = first; ; ) {
-      const response = await this.#exchange(request)
+      const response = await this.#exchange(request).catch((error: unknown) => this.#keepBroken(request, error))
       const location = this.#spec.redirects > 0 ? locationOf(response.status, response.headers) : undefined
       if (location === undefined) return this.#conclude(request, response)
       if (this.#redirects.length === this.#spec.redirects) {
@@ -92,27 +93,45 @@ export class FetchAttempt {
   }
 
   #conclude(request: HopRequest, response: HopResponse): FetchResult {
-    const { status, headers } = response
-    const ok = isOk(status, this.#spec.okStatus)
-    const result: FetchResult = {
-      status,
+    const { status } = response
+    const { kept, failure } = this.#keep(request, response)
+    const result = this.#result(request, response, kept)
+    // An error page is no reason to hide the status.
+    if (!isOk(status, this.#spec.okStatus))
+      throw new JobError('HTTPStatusError', 'http_status', `The response has status ${status}.`, { status }, result)
+    if (failure) throw fetchError('decode_failed', { message: failure, facts: { status }, result })
+    return result
+  }
+
+  #keepBroken(request: HopRequest, error: unknown): never {
+    if (!(error instanceof BrokenResponseError)) throw error
+    const { failure, response } = error
+    const { type, code, message, cause, facts } = failure
+    const truncated = code === 'response_too_large'
+    const result = { ...this.#result(request, response, NO_BODY), truncated }
+    throw new JobError(type, code, message, { ...facts, status: response.status }, result, { cause })
+  }
+
+  #result(request: HopRequest, response: HopResponse, kept: KeptBody): FetchResult {
+    return {
+      status: response.status,
       url: request.url.href,
       redirects: this.#redirects,
-      headers: this.#spec.response === 'none' ? {} : headers,
-      ...this.#keep(request, response, ok),
+      headers: this.#spec.response === 'none' ? {} : response.headers,
+      ...kept,
       truncated: false,
       timing: this.#timing(response),
     }
-    if (ok) return result
-    throw new JobError('HTTPStatusError', 'http_status', `The response has status ${status}.`, { status }, result)
   }
 
-  #keep({ method }: HopRequest, { status, body }: HopResponse, ok: boolean): KeptBody {
-    if (body === null) return { body: null, bodyEncoding: null, bytes: 0 }
-    if (this.#spec.response !== 'json') return textOrBase64(body)
+  /** `failure`: why the body is not the JSON that was asked for; it is kept as text then. */
+  #keep({ method }: HopRequest, { status, body }: HopResponse): { kept: KeptBody; failure?: string } {
+    if (body === null) return { kept: NO_BODY }
+    if (this.#spec.response !== 'json') return { kept: textOrBase64(body) }
     // These have no body by definition (RFC 9110, 6.4.1), which is not bad JSON.
-    if (method === 'HEAD' || status === 204 || status === 304) return { body: null, bodyEncoding: null, bytes: 0 }
-    return ok ? parsedJson(body) : jsonOrText(body)
+    if (method === 'HEAD' || status === 204 || status === 304) return { kept: NO_BODY }
+    const parsed = parsedJson(body)
+    return typeof parsed === 'string' ? { kept: textOrBase64(body), failure: parsed } : { kept: parsed }
   }
 
   #timing({ firstByteAt }: HopResponse): FetchResult['timing'] {
@@ -123,14 +142,5 @@ export class FetchAttempt {
       firstByteMs: rounded(firstByteAt - startedAt),
       totalMs: rounded(clock.now() - startedAt),
     }
-  }
-}
-
-/** The body of an unexpected status: an error page is no reason to hide the status. */
-function jsonOrText(body: Buffer): KeptBody {
-  try {
-    return parsedJson(body)
-  } catch {
-    return textOrBase64(body) // The failure is the status, which is reported.
   }
 }

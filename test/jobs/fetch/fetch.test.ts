@@ -12,6 +12,27 @@ const failed = (code: string) =>
     result: null,
   })
 
+/** As {@link failed}, after the head of the response: what there is of it is kept. */
+const failedWith = (code: string, result: Record<string, unknown> = {}) =>
+  expect.objectContaining({
+    type: 'FetchError',
+    code,
+    message: expect.not.stringMatching(/127\.0\.0\.1|localhost|E[A-Z]{4,}|http:/),
+    facts: { status: result.status ?? 200 },
+    result: expect.objectContaining({
+      status: 200,
+      url: expect.any(String),
+      redirects: expect.any(Array),
+      headers: expect.objectContaining({ connection: 'keep-alive' }),
+      body: null,
+      bodyEncoding: null,
+      bytes: 0,
+      truncated: code === 'response_too_large',
+      timing: expect.objectContaining({ totalMs: expect.any(Number) }),
+      ...result,
+    }),
+  })
+
 const notFound = Object.assign(new Error('getaddrinfo ENOTFOUND nowhere.test'), { code: 'ENOTFOUND' })
 
 describe('fetch', () => {
@@ -166,9 +187,12 @@ describe('fetch', () => {
     it.each(['', '{"a":', 'secret text'])('fails with decode_failed when %j should be JSON', async (text) => {
       await using bench = await startBench()
 
-      expect(await bench.failure(`/json?text=${encodeURIComponent(text)}`, { response: 'json' })).toEqual(
-        failed('decode_failed'),
+      const error = await bench.failure(`/json?text=${encodeURIComponent(text)}`, { response: 'json' })
+
+      expect(error).toEqual(
+        failedWith('decode_failed', { body: text, bodyEncoding: 'utf8', bytes: Buffer.byteLength(text) }),
       )
+      expect(error).toHaveProperty('message', 'The response body is not valid JSON.')
     })
 
     it('is the head alone, or nothing, and the connection stays when the body came along', async () => {
@@ -214,7 +238,7 @@ describe('fetch', () => {
       async (path) => {
         await using bench = await startBench()
 
-        expect(await bench.failure(path)).toEqual(failed('decode_failed'))
+        expect(await bench.failure(path)).toEqual(failedWith('decode_failed'))
       },
     )
 
@@ -233,7 +257,7 @@ describe('fetch', () => {
 
         expect((await bench.get(`/big?bytes=1000${chunked}`, { maxResponseBytes: 1_000 })).bytes).toBe(1_000)
         expect(await bench.failure(`/big?bytes=1001${chunked}`, { maxResponseBytes: 1_000 })).toEqual(
-          failed('response_too_large'),
+          failedWith('response_too_large'),
         )
         expect(bench.egress.stats.open).toBe(0)
       },
@@ -242,15 +266,15 @@ describe('fetch', () => {
     it('does not wait for a body that announces too much', async () => {
       await using bench = await startBench({ limits: { maxWireBytes: 7 } })
 
-      expect(await bench.failure('/half/a')).toEqual(failed('response_too_large'))
-      expect(await bench.failure('/half/b', { maxResponseBytes: 7 })).toEqual(failed('response_too_large'))
+      expect(await bench.failure('/half/a')).toEqual(failedWith('response_too_large'))
+      expect(await bench.failure('/half/b', { maxResponseBytes: 7 })).toEqual(failedWith('response_too_large'))
     })
 
     it('allows an empty body under a maxResponseBytes of 0', async () => {
       await using bench = await startBench()
 
       expect((await bench.get('/ok?body=', { maxResponseBytes: 0 })).bytes).toBe(0)
-      expect(await bench.failure('/ok', { maxResponseBytes: 0 })).toEqual(failed('response_too_large'))
+      expect(await bench.failure('/ok', { maxResponseBytes: 0 })).toEqual(failedWith('response_too_large'))
     })
 
     it.each(['/gzip', '/deflate', '/br', '/zstd', '/twofold'])('counts what %s becomes', async (path) => {
@@ -258,7 +282,7 @@ describe('fetch', () => {
 
       expect((await bench.get(`${path}?of=100000`, { maxResponseBytes: 100_000 })).bytes).toBe(100_000)
       expect(await bench.failure(`${path}?of=100001`, { maxResponseBytes: 100_000 })).toEqual(
-        failed('response_too_large'),
+        failedWith('response_too_large'),
       )
     })
 
@@ -266,7 +290,7 @@ describe('fetch', () => {
       await using bench = await startBench()
       const before = process.memoryUsage().rss
 
-      expect(await bench.failure('/bomb')).toEqual(failed('response_too_large'))
+      expect(await bench.failure('/bomb')).toEqual(failedWith('response_too_large'))
 
       // 100 MiB would be decoded; the origin itself needed them to make the bomb, so only what came on top counts.
       expect(process.memoryUsage().rss - before).toBeLessThan(300 << 20)
@@ -277,8 +301,10 @@ describe('fetch', () => {
       const first = encodeURIComponent(`/ok?body=${'x'.repeat(60)}`)
 
       expect((await bench.get(`/redirect?to=${first}&body=${'y'.repeat(40)}`)).bytes).toBe(60)
-      expect(await bench.failure(`/redirect?to=${first}&body=${'y'.repeat(41)}`)).toEqual(failed('response_too_large'))
-      expect(await bench.failure('/big?bytes=101&chunked=1')).toEqual(failed('response_too_large'))
+      expect(await bench.failure(`/redirect?to=${first}&body=${'y'.repeat(41)}`)).toEqual(
+        failedWith('response_too_large'),
+      )
+      expect(await bench.failure('/big?bytes=101&chunked=1')).toEqual(failedWith('response_too_large'))
     })
 
     it.each(['head', 'none'])('are no matter with response %s', async (response) => {
@@ -449,7 +475,18 @@ describe('fetch', () => {
       },
     )
 
-    it.each(['status', 'header', 'chunk', 'lengths', 'upgrade', 'continue', 'http09'])(
+    it('end with bad_response in the body, and keep the head', async () => {
+      await using bench = await startBench()
+
+      expect(await bench.failure('/malformed?how=chunk')).toMatchObject({
+        code: 'bad_response',
+        facts: { status: 200 },
+        result: { status: 200, body: null, bodyEncoding: null, truncated: false },
+      })
+      expect(bench.egress.stats.open).toBe(0)
+    })
+
+    it.each(['status', 'header', 'lengths', 'upgrade', 'continue', 'http09'])(
       'end with bad_response: %s',
       async (how) => {
         await using bench = await startBench()

@@ -42,7 +42,7 @@ describe('parsedJson', () => {
   })
 
   it('ignores a byte order mark', () => {
-    expect(parsedJson(Buffer.from('\ufeff[1]')).body).toEqual([1])
+    expect(parsedJson(Buffer.from('\ufeff[1]'))).toMatchObject({ body: [1] })
   })
 
   it.each([
@@ -50,16 +50,18 @@ describe('parsedJson', () => {
     ['text', Buffer.from('secret')],
     ['half', Buffer.from('{"a":')],
     ['no UTF-8', Buffer.from([0x22, 0xff, 0x22])],
-    ['65 levels', Buffer.from('['.repeat(65) + ']'.repeat(65))],
-    ['a million levels', Buffer.from('['.repeat(1e6) + ']'.repeat(1e6))],
-  ])('fails with decode_failed for %s, and does not quote it', (_what, bytes) => {
-    expect(() => parsedJson(bytes)).toThrow(
-      expect.objectContaining({ code: 'decode_failed', message: 'The response body could not be decoded.' }),
+  ])('says that %s is no JSON, and does not quote it', (_what, bytes) => {
+    expect(parsedJson(bytes)).toBe('The response body is not valid JSON.')
+  })
+
+  it.each([65, 1e6])('says that %i levels are too deep', (levels) => {
+    expect(parsedJson(Buffer.from('['.repeat(levels) + ']'.repeat(levels)))).toBe(
+      'The response body is JSON nested more than 64 deep.',
     )
   })
 
   it('takes 64 levels', () => {
-    expect(parsedJson(Buffer.from('['.repeat(64) + ']'.repeat(64))).bodyEncoding).toBe('json')
+    expect(parsedJson(Buffer.from('['.repeat(64) + ']'.repeat(64)))).toMatchObject({ bodyEncoding: 'json' })
   })
 })
 
