@@ -27,6 +27,10 @@ async function main(): Promise<number> {
     return 0
   }
   const [rounds, first, kills] = [Number(values.rounds), Number(values.seed), Number(values.kills)]
+  if (![rounds, first, kills].every((value) => Number.isSafeInteger(value) && value >= 0)) {
+    process.stderr.write(`npm run chaos: --rounds, --seed and --kills are whole numbers.\n`)
+    return 2
+  }
   const sums = {
     batches: 0,
     jobs: 0,
@@ -74,4 +78,6 @@ function show(seed: number, { batches, jobs, kills, terms, violations }: RoundRe
   if (violations.length > 20) process.stdout.write(`  and ${violations.length - 20} more\n`)
 }
 
+// Exiting, and not just dying, ends the service as well.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 process.exitCode = await main()
