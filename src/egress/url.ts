@@ -4,6 +4,8 @@ export const MAX_URL_LENGTH = 8_192
 /** Controls, blanks (Unicode's as well) and backslashes: parsers disagree about them, so nobody gets to use them. */
 const UNSAFE = /[\p{Cc}\p{Z}\\]/u
 const SCHEME_AND_SLASHES = /^https?:\/\//i
+/** An absolute URL with something in the place of a port: all that comes before it. */
+const WITH_PORT = /^(https?:\/\/(?:\[[^\]/?#]*\]|[^[\]/?#:@]+)):[^/?#:@]+(?:[/?#]|$)/i
 
 /**
  * The URL that a text means, or a sentence that says what is wrong with it. Pure: no name is resolved. The same check is made
@@ -16,7 +18,13 @@ export function checkUrl(text: string, base?: URL): URL | string {
   if (UNSAFE.test(text)) return 'A URL has no blanks, control characters or backslashes.'
   if (!base && !SCHEME_AND_SLASHES.test(text)) return 'An absolute URL with http:// or https:// is needed.'
   const url = URL.parse(text, base?.href)
-  return url ? checkParsed(url) : 'This is not a URL.'
+  if (url) return checkParsed(url)
+  return hasOnlyPortWrong(text) ? 'The port of a URL must be 0 to 65535.' : 'This is not a URL.'
+}
+
+function hasOnlyPortWrong(text: string): boolean {
+  const [, beforePort] = WITH_PORT.exec(text) ?? []
+  return beforePort !== undefined && URL.canParse(beforePort)
 }
 
 function checkParsed(url: URL): URL | string {

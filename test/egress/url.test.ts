@@ -26,7 +26,12 @@ describe('checkUrl', () => {
     ['http://example.com/\u0000', 'control'],
     ['http://example.com/\u00a0', 'blanks'],
     ['http://example.com\\@evil.test/', 'backslashes'],
-    ['http://example.com:99999/', 'not a URL'],
+    ['http://example.com:99999/', 'port of a URL must be 0 to 65535'],
+    ['http://example.com:-1?x', 'port of a URL must be 0 to 65535'],
+    ['https://[::1]:http', 'port of a URL must be 0 to 65535'],
+    ['http://example.com:80:99999/', 'not a URL'],
+    ['http://[::1/', 'not a URL'],
+    ['http://exa%mple.com:99999/', 'not a URL'],
     ['http://', 'not a URL'],
   ])('refuses %j', (text, why) => {
     expect(checkUrl(text)).toContain(why)

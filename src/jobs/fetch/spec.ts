@@ -9,12 +9,18 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTION
 
 const MAX_REDIRECTS = 10
 const MAX_OK_STATUS = 64
+const MAX_HEADER_NAME_LENGTH = 256
 
 /**
  * zod skips an object's own checks when a field of it is wrong. Ours run all the same, so that every wrong field is named at once; they
  * must therefore expect any value.
  */
 const ALWAYS = { when: () => true }
+
+/**
+ * For a field's second rule: each field is named once. Not zod's `abort`, which would skip {@link ALWAYS}.
+ */
+const IF_RIGHT_SO_FAR = { when: ({ issues }: z.core.ParsePayload) => issues.length === 0 }
 
 const Url = z
   .string()
@@ -30,12 +36,27 @@ const Url = z
   })
 
 const Headers = z
-  .record(z.string().max(256).regex(HEADER_NAME), z.string().max(MAX_REQUEST_HEADER_BYTES).regex(HEADER_VALUE))
+  .record(
+    z
+      .string()
+      .max(MAX_HEADER_NAME_LENGTH)
+      .refine((name) => HEADER_NAME.test(name), {
+        error: "A header is named with A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~.",
+        ...IF_RIGHT_SO_FAR,
+      })
+      .meta({ pattern: HEADER_NAME.source }),
+    z
+      .string()
+      .max(MAX_REQUEST_HEADER_BYTES)
+      .refine((value) => HEADER_VALUE.test(value), {
+        error: 'Must be visible ASCII characters, blanks and tabs only inside.',
+        ...IF_RIGHT_SO_FAR,
+      })
+      .meta({ pattern: HEADER_VALUE.source }),
+  )
   .superRefine((headers, context) => {
     if (!isRecord(headers)) return
-    for (const [name, message] of headerProblems(headers)) {
-      context.addIssue({ code: 'custom', message, path: name === undefined ? [] : [name] })
-    }
+    for (const [name, message] of headerProblems(headers)) refuse(context, name === undefined ? [] : [name], message)
   }, ALWAYS)
   .optional()
   .meta({
@@ -78,6 +99,7 @@ const Json = z
 /** The fields of a fetch, with the caps that are in force as their limits. */
 export function fetchSpec(limits: FetchLimits) {
   const { maxRequestBytes, maxResponseBytes } = limits
+  const maxBase64Length = 4 * Math.ceil(maxRequestBytes / 3)
   return z
     .strictObject({
       url: Url,
@@ -97,10 +119,17 @@ export function fetchSpec(limits: FetchLimits) {
         }),
       json: Json,
       bodyBase64: z
-        .base64()
-        .max(4 * Math.ceil(maxRequestBytes / 3))
+        .base64({ error: ({ code }) => (code === 'invalid_format' ? 'Must be base64 (RFC 4648, 4).' : undefined) })
+        .refine((text) => text.length <= maxBase64Length, {
+          error: `Must be at most ${maxBase64Length} characters long.`,
+          ...IF_RIGHT_SO_FAR,
+        })
         .optional()
-        .meta({ description: 'Request body: bytes in base64 (RFC 4648, 4).', examples: ['aGVsbG8='] }),
+        .meta({
+          description: 'Request body: bytes in base64 (RFC 4648, 4).',
+          examples: ['aGVsbG8='],
+          maxLength: maxBase64Length,
+        }),
       redirects: z
         .int()
         .min(0)
@@ -140,15 +169,18 @@ function bodyProblems(spec: unknown, { maxRequestBytes }: FetchLimits, context: 
   if (!isRecord(spec)) return
   const given = BODIES.filter((field) => spec[field] !== undefined)
   given.forEach((field, nth) => {
-    if (spec.method === 'GET' || spec.method === 'HEAD') refuse(field, `A ${spec.method} request has no body.`)
-    else if (nth > 0) refuse(field, 'Only one of body, json and bodyBase64 may be given.')
+    if (spec.method === 'GET' || spec.method === 'HEAD')
+      refuse(context, [field], `A ${spec.method} request has no body.`)
+    else if (nth > 0) refuse(context, [field], 'Only one of body, json and bodyBase64 may be given.')
     if (bytesOf(field, spec[field]) > maxRequestBytes)
-      refuse(field, `A request body has at most ${maxRequestBytes} bytes.`)
+      refuse(context, [field], `A request body has at most ${maxRequestBytes} bytes.`)
   })
+}
 
-  function refuse(field: string, message: string): void {
-    context.addIssue({ code: 'custom', message, path: [field] })
-  }
+/** Name a field as wrong, unless it has been named: one mistake at a time is enough for one field. */
+function refuse(context: z.RefinementCtx, path: string[], message: string): void {
+  const isNamed = context.issues.some((issue) => issue.path?.length === path.length && issue.path[0] === path[0])
+  if (!isNamed) context.addIssue({ code: 'custom', message, path })
 }
 
 /** Bytes that a body of the right type has on the wire; 0 for what its own field refuses. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { DEFAULT_FETCH_LIMITS } from '../../../src/jobs/fetch/limits.ts'
 import { fetchSpec } from '../../../src/jobs/fetch/spec.ts'
+import { detailOf, fieldErrors } from '../../../src/schema/issues.ts'
 
 const url = 'http://example.com/'
 const spec = fetchSpec({ ...DEFAULT_FETCH_LIMITS, maxRequestBytes: 100, maxResponseBytes: 1_000 })
@@ -60,8 +61,8 @@ describe('the fields of a fetch', () => {
       extra: true,
     }
 
-    expect(new Set(wrong(input))).toEqual(
-      new Set([
+    expect(wrong(input)).toEqual(
+      [
         '/url',
         '/headers/host',
         '/headers/bad name',
@@ -75,7 +76,7 @@ describe('the fields of a fetch', () => {
         '/maxResponseBytes',
         '/response',
         '/extra',
-      ]),
+      ].sort(),
     )
   })
 
@@ -112,6 +113,32 @@ describe('the fields of a fetch', () => {
     expect(wrong({ ...post, json: 'x'.repeat(98) })).toEqual([])
     expect(wrong({ ...post, bodyBase64: Buffer.alloc(101).toString('base64') })).toEqual(['/bodyBase64'])
     expect(wrong({ ...post, bodyBase64: Buffer.alloc(100).toString('base64') })).toEqual([])
+  })
+
+  it.each([
+    [{ body: 1 }, '/body'],
+    [{ body: 'x'.repeat(101) }, '/body'],
+    [{ bodyBase64: '*'.repeat(200) }, '/bodyBase64'],
+    [{ method: 'POST', body: 'x'.repeat(101) }, '/body'],
+    [{ method: 'POST', bodyBase64: '*'.repeat(200) }, '/bodyBase64'],
+    [{ headers: { host: 'ä' } }, '/headers/host'],
+    [{ headers: { host: 1 } }, '/headers/host'],
+    [{ headers: { 'x-a': 'ä'.repeat(20_000) } }, '/headers', '/headers/x-a'],
+    [{ headers: { ['ä'.repeat(300)]: '' } }, `/headers/${'ä'.repeat(300)}`],
+    [{ headers: Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`x-${n}`, 'x'.repeat(300)])) }, '/headers'],
+  ])('are named once each, whatever else is wrong with them (%#)', (input, ...pointers) => {
+    expect(wrong({ url, ...input })).toEqual(pointers)
+  })
+
+  it.each([
+    [{ headers: { 'x-a': 'ä' } }, 'Must be visible ASCII characters, blanks and tabs only inside.'],
+    [{ headers: { 'x a': '' } }, "A header is named with A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~."],
+    [{ url: 'http://a.test:65536/' }, 'The port of a URL must be 0 to 65535.'],
+    [{ method: 'POST', bodyBase64: '*' }, 'Must be base64 (RFC 4648, 4).'],
+  ])('say in words what would be right: %j', (input, detail) => {
+    const { error } = spec.safeParse({ url, ...input }, { error: detailOf })
+
+    expect(fieldErrors(error?.issues ?? []).map((field) => field.detail)).toEqual([detail])
   })
 
   it('refuse JSON that is nested deeper than 32', () => {
