@@ -25,6 +25,8 @@ export const serve: Command = async (io) => {
     logger.fatal({ err }, 'the store is gone')
     io.exit(70)
   }
+  // From now on: as PID 1 of a container, a signal without a handler does nothing.
+  const stopped = firstSignal(io)
   const service = await wire(config, {
     clock: systemClock,
     logger,
@@ -36,7 +38,7 @@ export const serve: Command = async (io) => {
   logger.info({ url, dataDir: config.dataDir, version: packageJson.version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
   io.stdout.write(greeting(url, await service.keys.first()))
-  const signal = await firstSignal(io)
+  const signal = await stopped
   logger.info({ signal, graceMs: config.drainGraceMs }, 'draining')
   await service.engine.drain(config.drainGraceMs)
   await service.close()

@@ -49,6 +49,31 @@ describe('gatherd serve', () => {
     }
   })
 
+  it('ends with 0 at a SIGTERM that comes before it listens', async () => {
+    const io = new FakeIo([], { env: QUIET })
+    const ended = serve(io)
+
+    io.signal('SIGTERM')
+
+    expect(await ended).toBe(0)
+    expect(io.exits).toEqual([])
+  })
+
+  it('shows the first key at the start that succeeds, when one before found its port taken', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'gatherd-serve-'))
+    try {
+      await using first = await start()
+      const port = new URL(first.url).port
+      await expect(start({ GATHERD_DATA_DIR: dir, GATHERD_PORT: port })).rejects.toThrow('another process listens')
+
+      await using second = await start({ GATHERD_DATA_DIR: dir })
+
+      expect(second.key).toMatch(/^gth_/)
+    } finally {
+      rmSync(dir, { recursive: true, force: true })
+    }
+  })
+
   it('stops what runs when the grace is over, and closes its sockets', async () => {
     await using origin = await startOrigin()
     const service = await start({ GATHERD_DRAIN_GRACE_MS: '0' })

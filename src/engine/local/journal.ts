@@ -146,15 +146,18 @@ export class Journal {
     this.#healthy = true
   }
 
-  /** The new batches of a failed group are refused, and are no part of it any more. */
+  /** The new batches of a failed group are refused, and those that came meanwhile: they would wait until there is room. */
   #refuse(group: Group, error: unknown): void {
     this.#healthy = false
     this.#onFailure(error)
     const refusal = new OverloadedError('The store cannot write now; nothing was accepted.', 5, { cause: error })
-    for (const entry of group.entries) {
-      group.changes.delete(entry.live)
-      entry.reject(refusal)
+    for (const { entries, changes } of [group, this.#group]) {
+      for (const entry of entries) {
+        changes.delete(entry.live)
+        entry.reject(refusal)
+      }
     }
+    this.#group.entries = []
   }
 
   async #writeRest(rest: CommitGroup): Promise<void> {

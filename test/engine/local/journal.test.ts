@@ -266,6 +266,26 @@ describe('Journal', () => {
       expect(commits[2].group.batches.map(({ no }) => no)).toEqual([2])
     })
 
+    it('refuses the batches that came while it was failing too, instead of holding them until there is room', async () => {
+      const started = start()
+      const { journal, commits, events } = started
+      const [running, first, second] = [liveBatch({ no: 1 }), liveBatch({ no: 2 }), liveBatch({ no: 3 })]
+      change(journal, running)
+      enter(started, first)
+      await turn()
+      enter(started, second)
+
+      commits[0].reject(new Error('disk full'))
+      await turn()
+
+      expect(events).toEqual(['failed: Error: disk full', 'refused 2: true', 'refused 3: true'])
+      await started.retry()
+      commits[1].resolve()
+      await turn()
+      expect(commits.slice(1).flatMap(({ group }) => group.batches)).toEqual([])
+      expect(Object.keys(seqsOf(commits[1].group))).toEqual(['1'])
+    })
+
     it('publishes nothing of a batch that was refused', async () => {
       const started = start()
       const { commits, events, retry } = started
