@@ -79,7 +79,7 @@ console.log(
     policy: 'gather',
     jobs: [
       { kind: 'sleep', durationMs: 200, result: 'slow' },
-      { kind: 'fetch', url: `${url}/livez`, response: 'json' },
+      { kind: 'fetch', url: `${url}/livez`, response: 'json', timeoutMs: 5_000 },
       { kind: 'sleep', durationMs: 10, result: 'fast' },
     ],
   }).then(([slow, { body }, fast]) => [slow, body, fast]),
@@ -101,7 +101,7 @@ console.log('task_group: the first failure cancels the rest')
 await gather({
   policy: 'task_group',
   jobs: [
-    { kind: 'fetch', url: `${url}/no-such-page` },
+    { kind: 'fetch', url: `${url}/no-such-page`, timeoutMs: 5_000 },
     { kind: 'sleep', durationMs: 60_000 },
   ],
 }).catch(({ batch }) => {

@@ -105,7 +105,8 @@ def sleep(duration_ms, result=None):
 
 
 def fetch(url, **options):
-    return {"kind": "fetch", "url": url, **options}
+    # Without a timeoutMs a body that drips would hold its slot until the batch ends.
+    return {"kind": "fetch", "url": url, "timeoutMs": 5_000, **options}
 
 
 async def main():

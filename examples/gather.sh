@@ -14,8 +14,9 @@ call() {
 submit() { call "$api/batches" -d "$1" | cut -d'"' -f4; }
 
 echo '== gather, and wait for the results'
-call "$api/batches" -H 'Prefer: wait=10' -d '{
-  "policy": "gather",
+# The key makes it safe to send again: it starts nothing a second time. A fetch without a timeoutMs may take for ever.
+call "$api/batches" -H 'Prefer: wait=10' -H "Idempotency-Key: gather-$$-$RANDOM" -d '{
+  "policy": "gather", "defaults": {"timeoutMs": 5000},
   "jobs": [
     {"kind": "fetch", "name": "health", "url": "'"$GATHERD_URL"'/livez", "response": "json"},
     {"kind": "sleep", "name": "pause", "durationMs": 100, "result": "hello"}
