@@ -100,6 +100,8 @@ function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): voi
     routePrefix: '/docs',
     staticCSP: documentationCsp([]),
     uiConfig: { persistAuthorization: false, tryItOutEnabled: true, validatorUrl: null },
+    // The bar above the page has Swagger's logo and a field for another document, and this page has but one.
+    theme: { title: 'gatherd', css: [{ filename: 'gatherd.css', content: '.swagger-ui .topbar { display: none }' }] },
   })
   void app.register(routes, { ...parts, jobSchema, bodies, closing })
 }

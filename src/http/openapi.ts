@@ -2,8 +2,9 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { $ZodRegistry } from 'zod/v4/core'
-import { POLICY_EXAMPLES } from '../schema/examples.ts'
+import { COMPONENT_EXAMPLES, POLICY_EXAMPLES } from '../schema/examples.ts'
 import type { JobSchema } from '../schema/jobs.ts'
+import { PROBLEMS } from './problem.ts'
 
 type Meta = { id?: string | undefined; [key: string]: unknown }
 // biome-ignore lint/suspicious/noExplicitAny: a document is any JSON.
@@ -81,9 +82,16 @@ function finish(document: Document, bodyless: ReadonlySet<string>): Document {
   for (const path of Object.values<Document>(document.paths ?? {}))
     for (const operation of Object.values<Document>(path)) {
       nameHeaders(operation)
+      showProblems(operation)
       if (bodyless.has(operation.operationId)) operation.requestBody.required = false
     }
-  return plainNames(onlyReferred(document))
+  return withExamples(plainNames(onlyReferred(document)))
+}
+
+function withExamples(document: Document): Document {
+  for (const [id, schema] of Object.entries<Document>(document.components.schemas))
+    if (id in COMPONENT_EXAMPLES) schema.examples = [COMPONENT_EXAMPLES[id]]
+  return document
 }
 
 /** The headers of answers: by status, and for some operations by its id and status. */
@@ -109,6 +117,36 @@ function nameHeaders({ operationId, responses = {} }: Document): void {
   }
 }
 
+const INSTANCE = '0198c1f0-5a3e-7c41-9d2b-3f6a8e0b1c2d'
+const IN_BODY = 'invalid_argument_in_body'
+
+/** An example of each problem, to be referred to. */
+function problemExamples(): Document {
+  const examples: Document = {}
+  for (const [code, [status, title]] of Object.entries(PROBLEMS))
+    examples[code] = { summary: title, value: { type: `/problems/${code}`, title, status, instance: INSTANCE, code } }
+  const { summary, value } = examples.invalid_argument
+  const wrong = (pointer: string) => ({
+    summary,
+    value: { ...value, errors: [{ pointer, detail: 'Is not a field here.' }] },
+  })
+  return { ...examples, invalid_argument: wrong('/query/unknown'), [IN_BODY]: wrong('/unknown') }
+}
+
+/** Each problem of an answer, by its code: the description of the answer names them. */
+function showProblems({ requestBody, responses = {} }: Document): void {
+  for (const [status, { description = '', content = {} }] of Object.entries<Document>(responses)) {
+    const media = content['application/problem+json']
+    if (!media) continue
+    media.examples = {}
+    for (const [code, [itsStatus]] of Object.entries(PROBLEMS)) {
+      if (String(itsStatus) !== status || !description.includes(`(\`${code}\`)`)) continue
+      const example = requestBody && code === 'invalid_argument' ? IN_BODY : code
+      media.examples[code] = { $ref: `#/components/examples/${example}` }
+    }
+  }
+}
+
 function onlyReferred(document: Document): Document {
   const all: Record<string, unknown> = document.components.schemas
   const wanted = new Set<string>()
@@ -125,7 +163,7 @@ function onlyReferred(document: Document): Document {
       .filter(([id]) => wanted.has(id))
       .sort(byId),
   )
-  return { ...document, components: { ...document.components, schemas } }
+  return { ...document, components: { ...document.components, schemas, examples: problemExamples() } }
 }
 
 function byId([a]: [string, unknown], [b]: [string, unknown]): number {
@@ -143,5 +181,12 @@ function plainNames(document: Document): Document {
       .replaceAll(`"#/components/schemas/${id}"`, `"#/components/schemas/${plain}"`)
       .replace(`"${id}":`, `"${plain}":`)
   }
-  return JSON.parse(text)
+  return JSON.parse(text, withoutSafeBounds)
+}
+
+/** zod says of every whole number that it is a safe one, which is no limit of ours. */
+function withoutSafeBounds(key: string, value: unknown): unknown {
+  const isSafeBound =
+    (key === 'maximum' && value === Number.MAX_SAFE_INTEGER) || (key === 'minimum' && value === Number.MIN_SAFE_INTEGER)
+  return isSafeBound ? undefined : value
 }
