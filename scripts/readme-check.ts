@@ -62,11 +62,21 @@ async function start(command: string, dir: string): Promise<Service> {
   child.stderr.on('data', (chunk) => printed.push(String(chunk)))
   try {
     await untilAnswers(`http://127.0.0.1:${port}/readyz`, child, START_MS)
+    await untilGreeted(printed)
   } catch (error) {
     await stop(child, 0)
     throw new Error(`${command}\n${printed.join('')}`, { cause: error })
   }
   return { child, port, output: () => printed.join('') }
+}
+
+/** The first key is made and shown once the service listens, so a moment after it answers. */
+async function untilGreeted(printed: readonly string[]): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (printed.join('').includes('Swagger UI on')) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error('the service answers and does not say so')
 }
 
 /** The blocks as one script that says before each which it is, on a line of its own that the output is split at. */
