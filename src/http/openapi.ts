@@ -2,7 +2,7 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { $ZodRegistry } from 'zod/v4/core'
-import { COMPONENT_EXAMPLES, POLICY_EXAMPLES } from '../schema/examples.ts'
+import { COMPONENT_EXAMPLES, NEW_KEY_EXAMPLE, POLICY_EXAMPLES } from '../schema/examples.ts'
 import type { JobSchema } from '../schema/jobs.ts'
 import { PROBLEMS } from './problem.ts'
 
@@ -79,6 +79,8 @@ export function openApiOptions(registry: $ZodRegistry<Meta>, version: string): F
 function finish(document: Document, bodyless: ReadonlySet<string>): Document {
   const submit = document.paths?.['/v1/batches']?.post?.requestBody?.content?.['application/json']
   if (submit) submit.examples = POLICY_EXAMPLES
+  const newKey = document.paths?.['/v1/admin/tenants/{tenantId}/keys']?.post?.requestBody?.content?.['application/json']
+  if (newKey) newKey.example = NEW_KEY_EXAMPLE
   for (const path of Object.values<Document>(document.paths ?? {}))
     for (const operation of Object.values<Document>(path)) {
       nameHeaders(operation)

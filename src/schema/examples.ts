@@ -161,3 +161,6 @@ export const COMPONENT_EXAMPLES: Readonly<Record<string, unknown>> = {
   TenantSettings: { maxConcurrency: 10, maxQueuedJobs: 10_000, weight: 1, paused: false },
   WaitResult: { done: [JOB], pending: ['0198c1f0-5a3e-7c43-b1f4-2a9c7d5e8f31'] },
 }
+
+/** What a new key is asked for with. */
+export const NEW_KEY_EXAMPLE = { name: 'ci', scopes: ['jobs'], expiresAt: null }

@@ -79,6 +79,17 @@ describe('the OpenAPI document', () => {
     }
   })
 
+  it('shows how to ask for a key, in a way that is accepted', async () => {
+    await using service = await startFake()
+    const { body } = await service.anybody.get('/openapi.json')
+    const path = '/v1/admin/tenants/{tenantId}/keys'
+
+    const { example } = body.paths[path].post.requestBody.content['application/json']
+    const response = await service.admin.post(path.replace('{tenantId}', 'default')).send(example)
+
+    expect(response.status).toBe(201)
+  })
+
   it('shows an open batch by itself, and policies on closed ones', () => {
     const open = Object.entries(POLICY_EXAMPLES).filter(([, { value }]) => (value as { open?: boolean }).open)
 
