@@ -121,7 +121,12 @@ describe('SETTINGS', () => {
 
 describe('withoutEffect', () => {
   it('names the settings of later versions, which stop nothing and do nothing', () => {
-    const env = { GATHERD_EGRESS_ALLOW: '127.0.0.0/8', GATHERD_SECRET_KEY: 'x', GATHERD_PORT: '1', GATHERD_EGRESS_DENY: '' }
+    const env = {
+      GATHERD_EGRESS_ALLOW: '127.0.0.0/8',
+      GATHERD_SECRET_KEY: 'x',
+      GATHERD_PORT: '1',
+      GATHERD_EGRESS_DENY: '',
+    }
 
     expect(withoutEffect(env)).toEqual(['GATHERD_EGRESS_ALLOW', 'GATHERD_SECRET_KEY'])
     expect(readConfig(env).port).toBe(1)
