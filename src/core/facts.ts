@@ -1,23 +1,24 @@
 import type { Batch } from './batch.ts'
-import type { OutcomeError } from './events.ts'
-import type { Outcome, Phase } from './states.ts'
+import type { Outcome } from './states.ts'
 
 /** The part of a batch's state that changes and is not a job's: enough, with the jobs' records and the log, to go on after a restart. */
-export interface BatchFacts {
-  phase: Phase
-  outcome: Outcome | null
-  error: OutcomeError | null
-  open: boolean
+export type BatchFacts = Pick<
+  Batch,
+  | 'phase'
+  | 'outcome'
+  | 'error'
+  | 'open'
+  | 'accepted'
+  | 'winner'
+  | 'decided'
+  | 'cancel'
+  | 'timeoutFired'
+  | 'stopped'
+  | 'shutDown'
+  | 'released'
+> & {
   /** Jobs by state, in the order of core's `Job`. */
   counts: number[]
-  accepted: { from: number; at: number }[]
-  winner: number | null
-  decided: 'succeeded' | 'failed' | null
-  cancel: { reason: string | null; at: number } | null
-  timeoutFired: boolean
-  stopped: boolean
-  shutDown: boolean
-  released: number
 }
 
 /** A copy of the facts as they are now. */

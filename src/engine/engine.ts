@@ -1,7 +1,7 @@
 import type { JobStateName, Policy } from '../core/states.ts'
 import type { CommonSpec } from '../jobs/kind.ts'
 
-export { JOB_STATE_NAMES } from '../core/states.ts'
+export { CANCEL_CAUSES, JOB_STATE_NAMES, TIMEOUT_CAUSES } from '../core/states.ts'
 
 /** Text that is valid JSON already, so that nobody parses it to write it again. */
 export type JsonText = string & { readonly json?: unique symbol }

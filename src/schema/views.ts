@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { JOB_STATE_NAMES } from '../engine/engine.ts'
+import { CANCEL_CAUSES, JOB_STATE_NAMES, TIMEOUT_CAUSES } from '../engine/engine.ts'
 import { Instant } from './fields.ts'
 import { Policy } from './submission.ts'
 
@@ -10,18 +10,7 @@ export const BatchState = z.enum(['running', 'aborting', 'succeeded', 'failed', 
 export const JobState = z.enum(JOB_STATE_NAMES)
 
 /** Why a job was told to stop. */
-const Cause = z.enum([
-  'user',
-  'sibling_failed',
-  'batch_cancel',
-  'batch_timeout',
-  'stop',
-  'decided',
-  'shutdown',
-  'timeout',
-  'deadline',
-  'queue_timeout',
-])
+const Cause = z.enum([...CANCEL_CAUSES, ...TIMEOUT_CAUSES])
 
 const Count = z.int().min(0)
 

@@ -4,23 +4,14 @@ import type { LogEntry, OutcomeError } from '../core/events.ts'
 import { type Cause, JOB_STATE_NAMES, Job } from '../core/states.ts'
 import type { BatchError, JsonText } from '../engine/engine.ts'
 import { jobIdOf } from '../ids.ts'
+import type { JobRecord } from './store.ts'
 
-/** What a job's view is made of. `result` and `error` are JSON texts. */
-export interface JobFacts {
+/** What a job's view is made of: its record, and what its spec and its batch add. */
+export interface JobFacts extends Omit<JobRecord, 'no' | 'count'> {
   batchId: string
-  index: number
   name: string | null
   kind: string
   acceptedAt: number
-  state: number
-  attempts: number
-  startedAt: number | null
-  finishedAt: number | null
-  cause: string | null
-  reason: string | null
-  cancelRequests: number
-  result: string | null
-  error: string | null
 }
 
 /** The view of a job as JSON text; its result is spliced in as it was stored, never parsed. */

@@ -1,7 +1,8 @@
 import { MultiBar, type SingleBar } from 'cli-progress'
 import type { StreamEvent } from '../../engine/engine.ts'
+import { isCompletion } from '../../store/render.ts'
 import type { Io } from '../io.ts'
-import { headOf, isEnd } from './report.ts'
+import { headOf } from './report.ts'
 
 const ROWS = ['queued', 'running', 'done', 'failed'] as const
 type Row = (typeof ROWS)[number]
@@ -50,7 +51,7 @@ export class Progress {
       this.#running.add(index)
       counts.queued--
       counts.running++
-    } else if (isEnd(type)) {
+    } else if (isCompletion(type)) {
       if (this.#running.delete(index)) counts.running--
       else counts.queued--
       if (type === 'job.succeeded') counts.done++

@@ -1,5 +1,6 @@
 import type { BatchView, StreamEvent } from '../../engine/engine.ts'
 import { ConfigError } from '../../errors.ts'
+import { isCompletion } from '../../store/render.ts'
 
 /** What goes to standard output, and when. */
 export interface Report {
@@ -21,12 +22,7 @@ const JOB = ',"job":'
 
 /** The view of a job out of the event that ends it, as it was written: a parse would round large numbers. */
 function jobOf({ type, json }: StreamEvent): string | null {
-  return isEnd(type) ? json.slice(json.indexOf(JOB) + JOB.length, -1) : null
-}
-
-/** Whether an event ends a job. */
-export function isEnd(type: string): boolean {
-  return type === 'job.succeeded' || type === 'job.failed' || type === 'job.timed_out' || type === 'job.cancelled'
+  return isCompletion(type) ? json.slice(json.indexOf(JOB) + JOB.length, -1) : null
 }
 
 /** What an event says of its job beside the view, which may be large and is left unread. */

@@ -218,7 +218,7 @@ export class LocalEngine implements Engine {
 
   async allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>> {
     const { row } = await this.#find(tenantId, batchId)
-    return this.#pages(row)
+    return this.#follower.jobs(row)
   }
 
   async untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
@@ -277,7 +277,7 @@ export class LocalEngine implements Engine {
     await this.#within(STUCK_AFTER_MS, this.#runtime.whenIdle())
     await this.#within(LAST_COMMIT_MS, this.#runtime.journal.committed())
     this.#stopped.abort()
-    await this.#follower.ended(LAST_LINE_MS)
+    await this.#within(LAST_LINE_MS, this.#follower.ended())
   }
 
   /** Resolves when `done` does, or after `timeoutMs`. */
@@ -325,14 +325,5 @@ export class LocalEngine implements Engine {
     const isQueued = live !== null && live.core.states[index] === Job.queued && job.includes('"state":"queued"')
     const waitingOn = isQueued ? this.#runtime.fair.waitingOn(live.queue, index) : null
     return `${job.slice(0, -1)},"waitingOn":${JSON.stringify(waitingOn)}}`
-  }
-
-  async *#pages(row: BatchRow): AsyncGenerator<JsonText[]> {
-    let from: number | null = 0
-    while (from !== null) {
-      const page: { data: JsonText[]; next: number | null } = await this.#store.jobs(row.no, { from, limit: 500 })
-      if (page.data.length > 0) yield page.data
-      from = page.next
-    }
   }
 }

@@ -1,14 +1,18 @@
 import type { Clock } from '../../clock.ts'
 import { Job } from '../../core/states.ts'
-import { EmptyWaitSetError } from '../../errors.ts'
 import { jobIdOf } from '../../ids.ts'
-import type { BatchRow, LogPage, Store } from '../../store/store.ts'
+import { type BatchRow, JOBS_PER_BATCH, type LogPage, type Store } from '../../store/store.ts'
 import type { JsonText, ReturnWhen, StreamEvent } from '../engine.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Events in one reading of the log. */
 const PAGE_EVENTS = 500
+
+/** Jobs in one reading of a batch's. */
+const PAGE_JOBS = 500
+
+const NONE: ReadonlySet<number> = new Set()
 
 /** What an observer may ask of the stream of a batch; see `Engine.events`. */
 export interface FollowQuery {
@@ -45,7 +49,6 @@ export class Follower {
   /** asyncio.wait over the jobs that the batch has now; resolves at the condition, at the timeout, or when a signal aborts. */
   async wait(live: LiveBatch, returnWhen: ReturnWhen, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const { total } = live.core
-    if (total === 0) throw new EmptyWaitSetError()
     await this.#until(live, () => isMet(live, total, returnWhen), timeoutMs, signal)
     await this.#runtime.journal.committed()
   }
@@ -54,7 +57,7 @@ export class Follower {
   async split(row: BatchRow, total: number): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
     const indexes = (await this.#store.pending(row.no)).filter((index) => index < total)
     const pending = new Set(indexes)
-    return { done: this.#ended(row, total, pending), pending: indexes.map((index) => jobIdOf(row.id, index)) }
+    return { done: this.jobs(row, total, pending), pending: indexes.map((index) => jobIdOf(row.id, index)) }
   }
 
   /** The log after `query.after`, then live. */
@@ -68,14 +71,9 @@ export class Follower {
     }
   }
 
-  /** Resolves when every stream has had its last line, or at the timeout: a reader may not be reading. */
-  async ended(timeoutMs: number): Promise<void> {
-    if (this.#open === 0) return
-    const done = Promise.withResolvers<void>()
-    this.#allEnded.push(done.resolve)
-    const timer = this.#clock.after(timeoutMs, done.resolve)
-    await done.promise
-    timer.cancel()
+  /** Resolves when every stream has had its last line; a reader that does not read holds that up. */
+  ended(): Promise<void> {
+    return this.#open === 0 ? Promise.resolve() : new Promise((resolve) => this.#allEnded.push(resolve))
   }
 
   async *#follow(row: BatchRow, query: FollowQuery): AsyncGenerator<StreamEvent[]> {
@@ -115,13 +113,14 @@ export class Follower {
     return live === null ? read() : live.page(`${after} ${completionsOnly}`, read)
   }
 
-  async *#ended(row: BatchRow, total: number, pending: ReadonlySet<number>): AsyncGenerator<JsonText[]> {
+  /** The first `total` jobs of a batch in input order, a page at a time, without those in `left`. */
+  async *jobs(row: BatchRow, total = JOBS_PER_BATCH, left: ReadonlySet<number> = NONE): AsyncGenerator<JsonText[]> {
     let from: number | null = 0
     while (from !== null && from < total) {
       const start: number = from
-      const page = await this.#store.jobs(row.no, { from: start, limit: Math.min(500, total - start) })
-      const done = page.data.filter((_job, i) => !pending.has(start + i))
-      if (done.length > 0) yield done
+      const page = await this.#store.jobs(row.no, { from: start, limit: Math.min(PAGE_JOBS, total - start) })
+      const jobs = page.data.filter((_job, i) => !left.has(start + i))
+      if (jobs.length > 0) yield jobs
       from = page.next
     }
   }

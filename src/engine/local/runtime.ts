@@ -36,12 +36,14 @@ interface Ended {
 const RETRY_COMMIT_MS = 250
 
 /** The record of a job that was cancelled or timed out before it started, and the start of all others. */
-const NEVER_STARTED = {
+const NEVER_STARTED: Omit<JobRecord, 'no' | 'index' | 'count'> = {
+  state: Job.queued,
   attempts: 0,
   startedAt: null,
   finishedAt: null,
   cause: null,
   reason: null,
+  cancelRequests: 0,
   result: null,
   error: null,
 }
@@ -95,11 +97,6 @@ export class Runtime {
     return this.#timers
   }
 
-  /** Attempts whose work has not stopped. */
-  get running(): number {
-    return this.#running
-  }
-
   /** A batch that has not drained, if it is this tenant's. */
   find(tenantId: string, batchId: string): LiveBatch | null {
     const live = this.#live.get(batchId)
@@ -121,8 +118,8 @@ export class Runtime {
   }
 
   /** One turn: let the core decide what `input` means and do what it says. */
-  apply(live: LiveBatch, input: Input, ended?: Ended): void {
-    const effects = this.decide(live, input)
+  apply(live: LiveBatch, input: Input, { now = this.clock.now(), ended }: { now?: number; ended?: Ended } = {}): void {
+    const effects = this.#decide(live, input, now)
     this.log(live, effects, ended)
     for (const effect of effects) this.#perform(live, effect)
     // The slot of an ended job takes the next one itself.
@@ -130,7 +127,7 @@ export class Runtime {
   }
 
   /** The core's part of a turn. */
-  decide(live: LiveBatch, input: Input, now = this.clock.now()): Effect[] {
+  #decide(live: LiveBatch, input: Input, now: number): Effect[] {
     const { counts } = live.core
     const queued = counts[Job.queued]
     const cancelling = counts[Job.cancelling]
@@ -161,26 +158,10 @@ export class Runtime {
 
   /** Write down a job that is being stopped as it is now. */
   recordCancelling(live: LiveBatch, index: number): void {
-    const { core, no } = live
-    const record: JobRecord = {
-      ...NEVER_STARTED,
-      no,
-      index,
-      count: 1,
-      state: Job.cancelling,
-      attempts: core.attempts.get(index),
-      startedAt: live.attempts.get(index)?.startedAt ?? null,
-      cause: cancelCause(core, index) ?? timeoutCause(core, index),
-      reason: reasonOf(core, index),
-      cancelRequests: core.cancelRequests.get(index) ?? 0,
-    }
+    const { core } = live
+    const cause = cancelCause(core, index) ?? timeoutCause(core, index)
+    const record = { ...startedRecord(live, index), state: Job.cancelling, cause, reason: reasonOf(core, index) }
     this.journal.record(live, record)
-  }
-
-  /** Do everything else that the core asked for. */
-  perform(live: LiveBatch, effects: Effect[]): void {
-    for (const effect of effects) this.#perform(live, effect)
-    this.#slots.kick()
   }
 
   /** A tenant's cap, weight or pause has changed, or a job may have become eligible otherwise. */
@@ -222,7 +203,7 @@ export class Runtime {
       case 'abort':
         return live.attempts.get(effect.index)?.abort(effect.cause, this.clock.now())
       case 'arm':
-        return this.#arm(live, effect.timer, effect.index, effect.at)
+        return live.arm(effect.timer, effect.index, effect.at)
       case 'disarm':
         return live.disarm(effect.timer, effect.index)
       case 'enqueue':
@@ -237,12 +218,6 @@ export class Runtime {
   #enqueue(live: LiveBatch, from: number, to: number, resumed: boolean): void {
     if (resumed) this.fair.resume(live.queue, from)
     else this.fair.enqueue(live.queue, from, to, live.orderOf(from))
-  }
-
-  /** What is done after a commit can come too late for a clock. */
-  #arm(live: LiveBatch, timer: TimerKind, index: number, at: number): void {
-    const over = index < 0 ? live.core.outcome !== null : isTerminal(live.core.states[index])
-    if (!over) live.arm(timer, index, at)
   }
 
   /** One job in its slot. p-queue gives the slot on when the returned promise settles. */
@@ -262,9 +237,7 @@ export class Runtime {
     })
     live.attempts.set(index, running)
     this.#running++
-    const effects = this.decide(live, { type: 'granted', index }, now)
-    this.log(live, effects)
-    this.perform(live, effects)
+    this.apply(live, { type: 'granted', index }, { now })
     const end = await attempt(this.#services, live, index, running)
     this.#ended(live, index, running, end)
   }
@@ -285,7 +258,7 @@ export class Runtime {
     this.#running--
     if (!this.#abandoned) {
       const input: Input = end.type === 'threw' ? { type: 'threw', index, error: end.facts } : { type: end.type, index }
-      this.apply(live, input, { index, end })
+      this.apply(live, input, { ended: { index, end } })
     }
     live.attempts.delete(index)
     if (this.#running === 0) for (const idle of this.#idle.splice(0)) idle()
@@ -310,23 +283,12 @@ export class Runtime {
 /** What a log entry of a job says of its record. */
 function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined): JobRecord {
   const { index, count } = entry
-  const { core } = live
-  const state = core.states[index]
-  const record: JobRecord = {
-    no: live.no,
-    index,
-    count,
-    ...NEVER_STARTED,
-    state: stateOf(entry, state),
-    cancelRequests: 0,
-  }
+  const record = count > 1 ? { ...NEVER_STARTED, no: live.no, index, count } : startedRecord(live, index)
+  record.state = stateOf(entry, live.core.states[index])
   record.cause = entry.cause ?? null
   record.reason = entry.reason ?? null
   if (isTerminal(record.state)) record.finishedAt = entry.at
   if (count > 1) return record
-  record.attempts = core.attempts.get(index)
-  record.startedAt = live.attempts.get(index)?.startedAt ?? live.startedBefore.get(index)?.at ?? null
-  record.cancelRequests = core.cancelRequests.get(index) ?? 0
   // A job fails by its attempt's end, or because a restart found its attempt cut off.
   if (record.state === Job.failed && end === undefined) record.error = JSON.stringify(INTERRUPTED)
   if (isTerminal(record.state) && end !== undefined && end.type !== 'unwound') {
@@ -334,6 +296,19 @@ function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined)
     if (end.type === 'threw') record.error = end.error
   }
   return record
+}
+
+/** What the record of a job has whatever happens to it: its attempts, its start and how often it was cancelled. */
+function startedRecord({ no, core, attempts, startedBefore }: LiveBatch, index: number): JobRecord {
+  return {
+    ...NEVER_STARTED,
+    no,
+    index,
+    count: 1,
+    attempts: core.attempts.get(index),
+    startedAt: attempts.get(index)?.startedAt ?? startedBefore.get(index)?.at ?? null,
+    cancelRequests: core.cancelRequests.get(index) ?? 0,
+  }
 }
 
 /** The state after the entry, which need not be the newest. */
