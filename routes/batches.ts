@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import type { BatchView, Engine } from '../src/engine/engine.ts'
 import { BatchDeletedError } from '../src/errors.ts'
@@ -6,9 +6,8 @@ import { emptyBody } from '../src/http/body.ts'
 import { etagOf, noneMatchHits } from '../src/http/etag.ts'
 import { sendEvents } from '../src/http/events.ts'
 import { idempotencyOf } from '../src/http/idempotency.ts'
-import { observing } from '../src/http/observe.ts'
 import { preferredWait } from '../src/http/prefer.ts'
-import { empty, json, jsonOrStream, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
+import { empty, json, jsonOrStream, KEYED, OBSERVED, problems, SHED, WITH_BODY } from '../src/http/responses.ts'
 import { sendJson, sendSpliced } from '../src/http/splice.ts'
 import { traceparentOf } from '../src/http/traceparent.ts'
 import { documentationOnly } from '../src/http/validator.ts'
@@ -27,7 +26,7 @@ export const batches: FastifyPluginAsyncZod<RouteParts> = async (app, parts) => 
 type App = Parameters<typeof batches>[0]
 
 function submit(app: App, parts: RouteParts): void {
-  const { engine, config, jobSchema, bodies, closing } = parts
+  const { engine, config, jobSchema, bodies, clock, observers } = parts
   app.route({
     method: 'POST',
     url: '/v1/batches',
@@ -38,7 +37,8 @@ function submit(app: App, parts: RouteParts): void {
       summary: 'Submit a batch of jobs',
       description: [
         `All of its jobs are accepted or none; they are on disk when the answer comes. \`Prefer: wait=N\` (seconds, at most`,
-        `${config.maxWaitMs / 1_000}) holds the answer until the batch has settled: 200 with its jobs then, else 202. With \`Accept: text/event-stream\` or`,
+        `${config.maxWaitMs / 1_000}) holds the answer until the batch has settled: 200 with its jobs then, else 202. While your queue is full it`,
+        `waits, in the same time, for room first; if you hang up before there is, nothing is accepted. With \`Accept: text/event-stream\` or`,
         `\`application/x-ndjson\` the answer is the stream of the batch's events from the start. Hanging up cancels nothing.`,
       ].join(' '),
       tags: ['batches'],
@@ -56,11 +56,11 @@ function submit(app: App, parts: RouteParts): void {
         ...problems(
           ...KEYED,
           ...WITH_BODY,
+          ...OBSERVED,
           'idempotency_conflict',
           'idempotency_mismatch',
           'batch_too_large',
           'queue_full',
-          'overloaded',
           'shutting_down',
         ),
       },
@@ -71,14 +71,20 @@ function submit(app: App, parts: RouteParts): void {
       const batch = parseSubmission(request.body, jobSchema, engine.tenant(tenantId).limits)
       const traceparent = traceparentOf(request.headers.traceparent)
       const idempotency = idempotencyOf(request.headers['idempotency-key'], request.body)
-      const accepted = await engine.submit(tenantId, traceparent ? { ...batch, traceparent } : batch, idempotency)
-      reply.header('location', accepted.links.self)
-      if (request.answerType !== 'application/json') return sendEvents(request, reply, parts, accepted.id, { after: 0 })
+      const isStream = request.answerType !== 'application/json'
       const wait = preferredWait(request.headers.prefer, config.maxWaitMs)
-      if (wait === null) return sendJson(reply.code(202), JSON.stringify(accepted))
-      reply.header('preference-applied', wait.applied)
+      // Counted before anything is accepted: one too many is refused whole.
+      const signal = isStream || wait ? observers.watch(request, reply) : undefined
+      if (wait) reply.header('preference-applied', wait.applied)
+      const until = clock.now() + (wait?.waitMs ?? 0)
+      const hold = wait ? { timeoutMs: wait.waitMs, bytes: bodyBytes(request, config), signal } : undefined
+      const submission = traceparent ? { ...batch, traceparent } : batch
+      const accepted = await engine.submit(tenantId, submission, { idempotency, hold })
+      reply.header('location', accepted.links.self)
+      if (isStream) return sendEvents(request, reply, parts, accepted.id, { after: 0 })
+      if (!wait) return sendJson(reply.code(202), JSON.stringify(accepted))
       const view = await engine
-        .untilSettled(tenantId, accepted.id, wait.waitMs, observing(reply, closing))
+        .untilSettled(tenantId, accepted.id, Math.max(until - clock.now(), 0), signal)
         .catch((error) => {
           // A repeated Idempotency-Key can outlive its batch: then the first answer is all there is.
           if (error instanceof BatchDeletedError) return accepted
@@ -88,6 +94,11 @@ function submit(app: App, parts: RouteParts): void {
       return sendWithJobs(reply.code(200), engine, tenantId, view)
     },
   })
+}
+
+/** What the request takes in memory while it is held; one that does not say counts as the largest. */
+function bodyBytes({ headers }: FastifyRequest, { bodyLimitBytes }: RouteParts['config']): number {
+  return Number(headers['content-length'] ?? bodyLimitBytes)
 }
 
 function list(app: App, { engine }: RouteParts): void {
@@ -102,7 +113,7 @@ function list(app: App, { engine }: RouteParts): void {
       tags: ['batches'],
       security: [{ key: [] }],
       querystring: BatchListQuery,
-      response: { 200: json(BatchPage, 'A page of batches.'), ...problems(...KEYED) },
+      response: { 200: json(BatchPage, 'A page of batches.'), ...problems(...KEYED, ...SHED) },
     },
     async handler(request, reply) {
       const { labels, ...query } = request.query
@@ -116,7 +127,7 @@ function list(app: App, { engine }: RouteParts): void {
   })
 }
 
-function read(app: App, { engine, config, closing }: RouteParts): void {
+function read(app: App, { engine, config, observers }: RouteParts): void {
   app.route({
     method: 'GET',
     url: '/v1/batches/:batchId',
@@ -136,7 +147,7 @@ function read(app: App, { engine, config, closing }: RouteParts): void {
       response: {
         200: json(BatchWithJobs, 'The batch.'),
         304: empty('Not changed since the `ETag` in `If-None-Match`.'),
-        ...problems(...KEYED, 'not_found'),
+        ...problems(...KEYED, ...OBSERVED, 'not_found'),
       },
     },
     async handler(request, reply) {
@@ -145,7 +156,7 @@ function read(app: App, { engine, config, closing }: RouteParts): void {
       const wait = preferredWait(request.headers.prefer, config.maxWaitMs)
       if (wait) reply.header('preference-applied', wait.applied)
       const view = wait
-        ? await engine.untilSettled(tenantId, batchId, wait.waitMs, observing(reply, closing))
+        ? await engine.untilSettled(tenantId, batchId, wait.waitMs, observers.watch(request, reply))
         : await engine.batch(tenantId, batchId)
       const text = JSON.stringify(view)
       const withJobs = request.query.include === 'jobs'

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { sendEvents } from '../src/http/events.ts'
-import { observing } from '../src/http/observe.ts'
-import { empty, json, KEYED, problems, stream } from '../src/http/responses.ts'
+import { empty, json, KEYED, OBSERVED, problems, stream } from '../src/http/responses.ts'
 import { sendSpliced } from '../src/http/splice.ts'
 import { BatchParams, EventsHeaders, EventsQuery, waitQuery } from '../src/schema/requests.ts'
 import { Event, WaitResult } from '../src/schema/views.ts'
@@ -15,7 +14,7 @@ export const events: FastifyPluginAsyncZod<RouteParts> = async (app, parts) => {
 
 type App = Parameters<typeof events>[0]
 
-function wait(app: App, { engine, config, closing }: RouteParts): void {
+function wait(app: App, { engine, config, observers }: RouteParts): void {
   app.route({
     method: 'GET',
     url: '/v1/batches/:batchId/wait',
@@ -28,10 +27,13 @@ function wait(app: App, { engine, config, closing }: RouteParts): void {
       security: [{ key: [] }],
       params: BatchParams,
       querystring: waitQuery(config.maxWaitMs),
-      response: { 200: json(WaitResult, 'The two sets.'), ...problems(...KEYED, 'not_found', 'empty_wait_set') },
+      response: {
+        200: json(WaitResult, 'The two sets.'),
+        ...problems(...KEYED, ...OBSERVED, 'not_found', 'empty_wait_set'),
+      },
     },
     async handler(request, reply) {
-      const query = { ...request.query, signal: observing(reply, closing) }
+      const query = { ...request.query, signal: observers.watch(request, reply) }
       const { done, pending } = await engine.wait(request.tenantId, request.params.batchId, query)
       return sendSpliced(reply, {}, 'done', done, { pending })
     },
@@ -60,7 +62,7 @@ function log(app: App, parts: RouteParts): void {
       response: {
         200: stream(Event, 'The stream.'),
         204: empty('The batch has drained and there is nothing after that number.'),
-        ...problems(...KEYED, 'not_found'),
+        ...problems(...KEYED, ...OBSERVED, 'not_found'),
       },
     },
     async handler(request, reply) {

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
-import { ShuttingDownError } from '../src/errors.ts'
+import { OverloadedError, ShuttingDownError } from '../src/errors.ts'
 import { json, problems } from '../src/http/responses.ts'
 import { sendJson } from '../src/http/splice.ts'
 import { HealthView } from '../src/schema/views.ts'
@@ -30,10 +30,12 @@ export const health: FastifyPluginAsyncZod<RouteParts> = async (app, { engine })
       summary: 'Whether the service takes new work',
       description: 'Send new work elsewhere while this answers 503.',
       tags: ['operations'],
-      response: { 200: json(HealthView, 'It does.'), ...problems('shutting_down') },
+      response: { 200: json(HealthView, 'It does.'), ...problems('overloaded', 'shutting_down') },
     },
     async handler(_request, reply) {
       if (!engine.accepting) throw new ShuttingDownError()
+      if (!engine.healthy) throw new OverloadedError('The store cannot write now.', 5)
+      if (app.isUnderPressure()) throw new OverloadedError('The service has too much to do.')
       return sendJson(reply, OK)
     },
   })

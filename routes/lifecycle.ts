@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { emptyBody } from '../src/http/body.ts'
-import { json, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
+import { json, KEYED, problems, SHED, WITH_BODY } from '../src/http/responses.ts'
 import { arrayOf, sendJson } from '../src/http/splice.ts'
 import { documentationOnly } from '../src/http/validator.ts'
 import { BatchParams, CancelBody, NoBody, NoQuery } from '../src/schema/requests.ts'
@@ -52,14 +52,14 @@ function close(app: App, { engine }: RouteParts): void {
   app.route({
     method: 'POST',
     url: '/v1/batches/:batchId/close',
-    config: { scope: 'jobs' },
+    config: { scope: 'jobs', relieves: true },
     schema: {
       ...COMMON,
       operationId: 'closeBatch',
       summary: 'Say that no more jobs will come',
       description: 'The batch ends when its jobs have. May be said again.',
       body: NoBody,
-      response: { 200: json(ClosedBatch, 'The batch.'), ...problems(...KEYED, ...WITH_BODY, 'not_found') },
+      response: { 200: json(ClosedBatch, 'The batch.'), ...problems(...KEYED, ...WITH_BODY, ...SHED, 'not_found') },
     },
     async handler(request, reply) {
       const batch = await engine.close(request.tenantId, request.params.batchId)
@@ -71,14 +71,14 @@ function close(app: App, { engine }: RouteParts): void {
 const CANCELLED = {
   200: json(CancelledBatch, '`cancelled` is false: the batch had its outcome already, and nothing changed.'),
   202: json(CancelledBatch, '`cancelled` is true: asked for; the jobs end as soon as they have unwound.'),
-  ...problems(...KEYED, ...WITH_BODY, 'not_found'),
+  ...problems(...KEYED, ...WITH_BODY, ...SHED, 'not_found'),
 }
 
 function stop(app: App, { engine }: RouteParts): void {
   app.route({
     method: 'POST',
     url: '/v1/batches/:batchId/stop',
-    config: { scope: 'jobs' },
+    config: { scope: 'jobs', relieves: true },
     schema: {
       ...COMMON,
       operationId: 'stopBatch',
@@ -98,7 +98,7 @@ function cancel(app: App, { engine }: RouteParts): void {
   app.route({
     method: 'POST',
     url: '/v1/batches/:batchId/cancel',
-    config: { scope: 'jobs' },
+    config: { scope: 'jobs', relieves: true },
     schema: {
       ...COMMON,
       operationId: 'cancelBatch',

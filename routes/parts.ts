@@ -3,6 +3,7 @@ import type { KeyRing } from '../src/auth/keyring.ts'
 import type { Clock } from '../src/clock.ts'
 import type { Config } from '../src/config.ts'
 import type { Engine } from '../src/engine/engine.ts'
+import type { Observers } from '../src/http/observers.ts'
 import type { JobSchema } from '../src/schema/jobs.ts'
 import type { DirectoryStore } from '../src/store/store.ts'
 
@@ -16,6 +17,6 @@ export interface RouteParts {
   jobSchema: JobSchema
   /** The bodies of submit and append, for the OpenAPI document. */
   bodies: { batch: z.ZodType; append: z.ZodType }
-  /** Aborts when the server closes: what only watches ends then. */
-  closing: AbortSignal
+  /** Whoever holds an answer or a stream open. */
+  observers: Observers
 }

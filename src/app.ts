@@ -10,7 +10,9 @@ import type { Engine } from './engine/engine.ts'
 import { takeJsonOnly } from './http/body.ts'
 import { answerClientError, answerForNode, answerProblems, sendProblem } from './http/edge.ts'
 import { documentationCsp } from './http/headers.ts'
+import { Observers } from './http/observers.ts'
 import { componentsOf, openApiOptions } from './http/openapi.ts'
+import { shedUnderPressure } from './http/pressure.ts'
 import { RouteTable } from './http/route-table.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
@@ -61,6 +63,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
   })
   prepare(app, newId)
   logAnswers(app, parts.clock)
+  shedUnderPressure(app, config)
   serve(app, parts, closingSignal(app, parts.clock))
   return app
 }
@@ -93,6 +96,7 @@ function prepare(app: FastifyInstance, newId: () => string): void {
 function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): void {
   const jobSchema = buildJobSchema(parts.kinds)
   const bodies = submissionSchemas(jobSchema.job, parts.config)
+  const observers = new Observers({ closing, limit: parts.config.maxObservers })
   const registry = componentsOf(jobSchema, { BatchSubmission: bodies.batch, JobAppend: bodies.append })
   // A plugin that cannot be registered makes `ready` and `listen` fail; the promises here are the same news.
   void app.register(fastifySwagger, openApiOptions(registry, parts.version ?? '0.0.0'))
@@ -103,7 +107,7 @@ function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): voi
     // The bar above the page has Swagger's logo and a field for another document, and this page has but one.
     theme: { title: 'gatherd', css: [{ filename: 'gatherd.css', content: '.swagger-ui .topbar { display: none }' }] },
   })
-  void app.register(routes, { ...parts, jobSchema, bodies, closing })
+  void app.register(routes, { ...parts, jobSchema, bodies, observers })
 }
 
 /** One line an answer, and of the request only its method and the route's pattern: ids, queries and bodies stay out. */

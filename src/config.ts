@@ -76,6 +76,21 @@ const TABLE = {
     whole(0, 3_600_000, 60_000),
     'The longest `Prefer: wait` and `/wait`, in milliseconds.',
   ],
+  maxObservers: [
+    'GATHERD_MAX_OBSERVERS',
+    whole(1, 1_000_000, 2_000),
+    'Streams and held answers that a tenant may have open at once.',
+  ],
+  maxEventLoopDelayMs: [
+    'GATHERD_MAX_EVENT_LOOP_DELAY_MS',
+    whole(0, 3_600_000, 1_000),
+    'New work is refused while the event loop is later than this, in milliseconds; `0`: never.',
+  ],
+  maxHeapBytes: [
+    'GATHERD_MAX_HEAP_BYTES',
+    whole(0, Number.MAX_SAFE_INTEGER, 0),
+    'New work is refused while the heap is larger than this; `0`: than nine tenths of what V8 may take.',
+  ],
   drainGraceMs: [
     'GATHERD_DRAIN_GRACE_MS',
     whole(0, 86_400_000, 10_000),

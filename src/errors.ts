@@ -111,6 +111,15 @@ export class QueueFullError extends ServiceError {
   }
 }
 
+/** The tenant has as many streams and held answers open as it may have. */
+export class TooManyObserversError extends ServiceError {
+  readonly code = 'rate_limited'
+  override readonly retryAfterS = 1
+  constructor(limit: number) {
+    super(`Too many streams and waits are open: at most ${limit} of a tenant at once. End one first.`)
+  }
+}
+
 /** The service is stopping: no new work. */
 export class ShuttingDownError extends ServiceError {
   readonly code = 'shutting_down'

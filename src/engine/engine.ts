@@ -138,6 +138,22 @@ export interface Idempotency {
   hash: string
 }
 
+/** The wish to wait, when the tenant's queue is full, until there is room. */
+export interface Hold {
+  timeoutMs: number
+  /** The size of the request, which is kept in memory meanwhile. */
+  bytes: number
+  /** Aborts when the caller gives up: then nothing is accepted. */
+  signal?: AbortSignal
+}
+
+/** What a submission may come with. */
+export interface SubmitOptions {
+  idempotency?: Idempotency
+  /** Absent: a full queue is refused at once. */
+  hold?: Hold
+}
+
 /**
  * All that the routes see of the machinery. Every method takes the tenant of the caller's key; what belongs to another
  * tenant, does not exist or is no id at all rejects with the same `NotFoundError`.
@@ -145,10 +161,10 @@ export interface Idempotency {
 export interface Engine {
   /**
    * Accept all jobs of a batch or none; resolves when it is on disk. With an Idempotency-Key that was used before, the first
-   * answer again, and nothing new, also while shutting down.
+   * answer again, and nothing new, also while shutting down. With a `hold`, a full queue is waited for.
    * @throws {IdempotencyConflictError} {IdempotencyMismatchError} {BatchTooLargeError} {QueueFullError} {ShuttingDownError} {OverloadedError}
    */
-  submit(tenantId: string, batch: BatchSubmission, idempotency?: Idempotency): Promise<BatchView>
+  submit(tenantId: string, batch: BatchSubmission, options?: SubmitOptions): Promise<BatchView>
   /** Append jobs to a running batch; resolves with their views. @throws {BatchShuttingDownError} {BatchFinishedError} and as `submit`. */
   append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]>
   /** No more jobs will come; the batch ends when its jobs have. Idempotent. */
@@ -204,6 +220,8 @@ export interface Engine {
 
   /** True while new work is accepted. */
   readonly accepting: boolean
+  /** False while the store refuses to write; reads go on. */
+  readonly healthy: boolean
   /** Take no new batches (`ShuttingDownError`), let running jobs end for `graceMs`, then abort them. Later calls return the same promise. */
   drain(graceMs: number): Promise<void>
   /** Give back every resource. May be called twice. */

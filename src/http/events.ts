@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import { follow } from '../stream/follow.ts'
 import { FRAMINGS, type StreamType } from '../stream/frames.ts'
-import { keepOpen, observing } from './observe.ts'
+import { keepOpen, type Observers } from './observers.ts'
 
 /** What of a batch's log is sent; as the engine takes it. */
 export type EventsQuery = Omit<Parameters<Engine['events']>[2], 'signal'>
@@ -19,11 +19,11 @@ const BUFFERED = 65_536
 export async function sendEvents(
   request: FastifyRequest,
   reply: FastifyReply,
-  { engine, clock, closing }: { engine: Engine; clock: Clock; closing: AbortSignal },
+  { engine, clock, observers }: { engine: Engine; clock: Clock; observers: Observers },
   batchId: string,
   query: EventsQuery,
 ): Promise<FastifyReply> {
-  const signal = observing(reply, closing)
+  const signal = observers.watch(request, reply)
   const events = await engine.events(request.tenantId, batchId, { ...query, signal })
   if (events === null) return reply.code(204).send()
   // The route's `produces` holds nothing but JSON and these two, and JSON is answered elsewhere.

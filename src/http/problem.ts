@@ -40,6 +40,7 @@ export const PROBLEMS: Readonly<Record<string, readonly [status: number, title: 
   empty_wait_set: [422, 'Empty wait set'],
   idempotency_mismatch: [422, 'Idempotency key reused'],
   queue_full: [429, 'Queue full'],
+  rate_limited: [429, 'Rate limited'],
   headers_too_large: [431, 'Headers too large'],
   internal: [500, 'Internal error'],
   overloaded: [503, 'Overloaded'],

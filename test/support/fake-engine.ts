@@ -1,4 +1,11 @@
-import type { BatchSubmission, BatchView, Engine, JsonText, StreamEvent } from '../../src/engine/engine.ts'
+import type {
+  BatchSubmission,
+  BatchView,
+  Engine,
+  JsonText,
+  StreamEvent,
+  SubmitOptions,
+} from '../../src/engine/engine.ts'
 import { NotFoundError, ShuttingDownError } from '../../src/errors.ts'
 import type { CommonSpec } from '../../src/jobs/kind.ts'
 
@@ -24,6 +31,7 @@ export class FakeEngine implements Engine {
   readonly calls: Call[] = []
   readonly batchesById = new Map<string, FakeBatch>()
   accepting = true
+  healthy = true
   /** Thrown by the next call, whatever it is. */
   failNext: Error | null = null
   /** Streams that were opened and have not been let go. */
@@ -32,8 +40,8 @@ export class FakeEngine implements Engine {
   /** How many jobs a page of `allJobs` has. */
   pageSize = 2
 
-  async submit(tenantId: string, batch: BatchSubmission): Promise<BatchView> {
-    this.#note('submit', tenantId, batch)
+  async submit(tenantId: string, batch: BatchSubmission, { hold }: SubmitOptions = {}): Promise<BatchView> {
+    this.#note('submit', tenantId, batch, ...(hold ? [{ timeoutMs: hold.timeoutMs, bytes: hold.bytes }] : []))
     if (!this.accepting) throw new ShuttingDownError()
     const id = `batch-${this.batchesById.size + 1}`
     const fake: FakeBatch = { tenantId, view: viewOf(id, batch), jobs: [], events: [], waiters: new Set() }

@@ -26,14 +26,14 @@ export class Commands {
     const cancelled = !isSettled(live.core)
     if (cancelled) this.#apply(live, input)
     const batch = liveView(live.id, live.header, live.core)
-    await this.#runtime.journal.committed()
+    await this.#runtime.journal.recorded()
     return { cancelled, batch }
   }
 
   async close(live: LiveBatch): Promise<BatchView> {
     this.#apply(live, { type: 'close' })
     const batch = liveView(live.id, live.header, live.core)
-    await this.#runtime.journal.committed()
+    await this.#runtime.journal.recorded()
     return batch
   }
 
@@ -45,7 +45,7 @@ export class Commands {
     if (cancelled) this.#apply(live, { type: 'cancelJob', index, reason })
     // A further cancel has no event, but the view counts it.
     if (before === Job.cancelling) this.#runtime.recordCancelling(live, index)
-    await this.#runtime.journal.committed()
+    await this.#runtime.journal.recorded()
     return cancelled
   }
 
@@ -58,7 +58,7 @@ export class Commands {
     if (change.priority !== undefined) this.#reprioritize(live, index, change.priority)
     await live.serially(async () => {
       await this.#keepSpec(live, index, change)
-      await this.#runtime.journal.committed()
+      await this.#runtime.journal.recorded()
     })
   }
 

@@ -17,13 +17,13 @@ import type {
   BatchSubmission,
   BatchView,
   Engine,
-  Idempotency,
   JobStateName,
   JsonText,
   Page,
   Reschedule,
   ReturnWhen,
   StreamEvent,
+  SubmitOptions,
   TenantLimits,
   TenantSettings,
   TenantView,
@@ -115,11 +115,16 @@ export class LocalEngine implements Engine {
     return this.#draining === null
   }
 
-  async submit(tenantId: string, submission: BatchSubmission, idempotency?: Idempotency): Promise<BatchView> {
+  get healthy(): boolean {
+    return this.#runtime.journal.healthy
+  }
+
+  async submit(tenantId: string, submission: BatchSubmission, options: SubmitOptions = {}): Promise<BatchView> {
     const submit = async () => {
       if (!this.accepting) throw new ShuttingDownError()
-      return await this.#intake.submit(tenantId, submission, idempotency)
+      return await this.#intake.submit(tenantId, submission, options)
     }
+    const { idempotency } = options
     return idempotency === undefined ? await submit() : await this.#intake.once(tenantId, idempotency, submit)
   }
 
@@ -254,6 +259,7 @@ export class LocalEngine implements Engine {
   applyTenant(tenantId: string, settings: TenantSettings): void {
     const tenant = this.#tenants.apply(tenantId, settings)
     this.#runtime.fair.refresh(tenant.queue)
+    this.#runtime.admission.serve(tenant)
     this.#runtime.kick()
   }
 
@@ -269,6 +275,7 @@ export class LocalEngine implements Engine {
   }
 
   async #drain(graceMs: number): Promise<void> {
+    this.#runtime.admission.close()
     this.#runtime.stopStarting()
     await this.#within(graceMs, this.#runtime.whenIdle())
     if (this.#durable) this.#runtime.abandon()

@@ -43,14 +43,19 @@ export class Follower {
   /** Resolves when the batch's outcome is known and on disk, or at the timeout, or when a signal aborts. */
   async untilSettled(live: LiveBatch, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     await this.#until(live, () => live.core.outcome !== null, timeoutMs, signal)
-    await this.#runtime.journal.committed()
+    await this.#recorded()
   }
 
   /** asyncio.wait over the jobs that the batch has now; resolves at the condition, at the timeout, or when a signal aborts. */
   async wait(live: LiveBatch, returnWhen: ReturnWhen, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const { total } = live.core
     await this.#until(live, () => isMet(live, total, returnWhen), timeoutMs, signal)
-    await this.#runtime.journal.committed()
+    await this.#recorded()
+  }
+
+  /** What ended the wait is on disk, or, while the store cannot write, not: then what is read is what it was before. */
+  async #recorded(): Promise<void> {
+    await this.#runtime.journal.recorded().catch(() => undefined)
   }
 
   /** The jobs that have ended and the ids of those that have not, as one moment on disk has them. */

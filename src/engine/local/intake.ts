@@ -4,18 +4,15 @@ import { canAppend, step } from '../../core/step.ts'
 import {
   BatchFinishedError,
   BatchShuttingDownError,
-  BatchTooLargeError,
   type FieldError,
   IdempotencyConflictError,
   IdempotencyMismatchError,
   InvalidArgumentError,
-  OverloadedError,
-  QueueFullError,
 } from '../../errors.ts'
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
 import type { NewBatch, NewJobs, Store } from '../../store/store.ts'
-import type { BatchSubmission, BatchView, Idempotency } from '../engine.ts'
+import type { BatchSubmission, BatchView, Idempotency, SubmitOptions } from '../engine.ts'
 import { headerOf, liveView } from '../views.ts'
 import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
@@ -62,9 +59,13 @@ export class Intake {
   }
 
   /** @throws {BatchTooLargeError} {QueueFullError} {OverloadedError} nothing was accepted. */
-  async submit(tenantId: string, submission: BatchSubmission, idempotency?: Idempotency): Promise<BatchView> {
+  async submit(
+    tenantId: string,
+    submission: BatchSubmission,
+    { idempotency, hold }: SubmitOptions = {},
+  ): Promise<BatchView> {
     const tenant = this.#runtime.tenants.get(tenantId)
-    const release = this.#reserve(tenant, submission.jobs.length, 0)
+    const release = await this.#runtime.admission.enter(tenant, submission.jobs.length, hold)
     try {
       const live = this.#newLive(tenant, submission)
       const effects = this.#accept(live, submission)
@@ -87,7 +88,7 @@ export class Intake {
     await this.#refuseTakenNames(live, jobs)
     refuseLate(live)
     const from = live.core.total
-    const release = this.#reserve(live.tenant, jobs.length, from)
+    const release = this.#runtime.admission.reserve(live.tenant, jobs.length, from)
     this.#queue(live, from, jobs)
     this.#runtime.journal.addJobs(newJobs(live.no, from, jobs))
     this.#runtime.apply(live, { type: 'accepted', jobs: jobs.map(planOf), uncommitted: true })
@@ -95,20 +96,6 @@ export class Intake {
     await this.#runtime.journal.committed()
     this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length })
     return from
-  }
-
-  /** Hold places in the tenant's queue while the jobs are written; the returned function gives them back. */
-  #reserve(tenant: Tenant, count: number, present: number): () => void {
-    const { maxBatchJobs, maxQueuedJobs } = this.#runtime.tenants.limits(tenant)
-    if (present + count > maxBatchJobs) throw new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
-    if (count > maxQueuedJobs) throw new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
-    if (tenant.queued + tenant.reserved + count > maxQueuedJobs) throw new QueueFullError(maxQueuedJobs)
-    if (!this.#runtime.journal.healthy)
-      throw new OverloadedError('The store cannot write now; nothing was accepted.', 5)
-    tenant.reserved += count
-    return () => {
-      tenant.reserved -= count
-    }
   }
 
   #newLive(tenant: Tenant, submission: BatchSubmission): LiveBatch {

@@ -29,7 +29,14 @@ interface Group {
   entries: Entry[]
   changes: Map<LiveBatch, Changes>
   jobs: NewJobs[]
-  waiting: (() => void)[]
+  waiting: Waiting[]
+}
+
+/** Whoever waits for a commit. */
+interface Waiting {
+  done(): void
+  /** Absent: a commit that fails is waited for until it succeeds. */
+  failed?(error: Error): void
 }
 
 /**
@@ -43,7 +50,9 @@ export class Journal {
   readonly #retry: () => Promise<void>
   readonly #onFailure: (error: unknown) => void
   #group = newGroup()
-  /** The commit under way, null when idle. */
+  /** What is being written now. */
+  #inFlight: Group | null = null
+  /** The commit under way or about to be, null when idle. */
   #writing: Promise<void> | null = null
   #healthy = true
 
@@ -99,8 +108,24 @@ export class Journal {
 
   /** Resolves when everything up to now is on disk. */
   committed(): Promise<void> {
-    if (isEmpty(this.#group)) return this.#writing === null ? Promise.resolve() : this.#writing
-    return new Promise((resolve) => this.#group.waiting.push(resolve))
+    const group = this.#newest
+    return group === null ? Promise.resolve() : new Promise((done) => group.waiting.push({ done }))
+  }
+
+  /**
+   * As `committed`, but not for longer than the store writes.
+   * @throws {OverloadedError} What was changed has its effect, and will be written; a crash before that would undo it.
+   */
+  recorded(): Promise<void> {
+    if (!this.#healthy) return Promise.reject(unrecorded())
+    const group = this.#newest
+    if (group === null) return Promise.resolve()
+    return new Promise((done, failed) => group.waiting.push({ done, failed }))
+  }
+
+  /** The group with the newest change that is not on disk. */
+  get #newest(): Group | null {
+    return isEmpty(this.#group) ? this.#inFlight : this.#group
   }
 
   #changesOf(live: LiveBatch): Changes {
@@ -122,10 +147,12 @@ export class Journal {
   async #writeAll(): Promise<void> {
     const group = this.#group
     this.#group = newGroup()
+    this.#inFlight = group
     await this.#write(group)
+    this.#inFlight = null
     this.#writing = null
     if (!isEmpty(this.#group)) this.#wakeNow()
-    for (const done of group.waiting) done()
+    for (const { done } of group.waiting) done()
     for (const [live, { seq }] of group.changes) this.#onPublished(live, seq)
   }
 
@@ -151,11 +178,12 @@ export class Journal {
     this.#healthy = false
     this.#onFailure(error)
     const refusal = new OverloadedError('The store cannot write now; nothing was accepted.', 5, { cause: error })
-    for (const { entries, changes } of [group, this.#group]) {
-      for (const entry of entries) {
-        changes.delete(entry.live)
+    for (const refused of [group, this.#group]) {
+      for (const entry of refused.entries) {
+        refused.changes.delete(entry.live)
         entry.reject(refusal)
       }
+      for (const { failed } of refused.waiting) failed?.(unrecorded(error))
     }
     this.#group.entries = []
   }
@@ -170,6 +198,11 @@ export class Journal {
       }
     }
   }
+}
+
+function unrecorded(cause?: unknown): OverloadedError {
+  const detail = 'It is done, but the store cannot write it down now: a crash would undo it. Say it again to be sure.'
+  return new OverloadedError(detail, 5, { cause })
 }
 
 function newGroup(): Group {

@@ -7,6 +7,7 @@ import { type Input, step } from '../../core/step.ts'
 import type { AttemptEnd } from '../../jobs/attempt.ts'
 import type { JobKind } from '../../jobs/kind.ts'
 import type { JobRecord, Store } from '../../store/store.ts'
+import { Admission } from './admission.ts'
 import { attempt, RunningAttempt } from './attempts.ts'
 import { FairQueue, type Grant } from './fair-queue.ts'
 import type { Hosts } from './hosts.ts'
@@ -56,6 +57,7 @@ export class Runtime {
   readonly clock: Clock
   readonly tenants: Tenants
   readonly journal: Journal
+  readonly admission: Admission
   readonly fair = new FairQueue()
   readonly #timers: Timers
   readonly #slots: Slots
@@ -91,6 +93,8 @@ export class Runtime {
       onFailure: (error) => this.#events.commitFailed(error),
       retry: () => new Promise((resolve) => this.clock.after(RETRY_COMMIT_MS, resolve)),
     })
+    const { clock, tenants } = options
+    this.admission = new Admission({ tenants, clock, canWrite: () => this.journal.healthy })
   }
 
   get timers(): Timers {
@@ -132,7 +136,9 @@ export class Runtime {
     const queued = counts[Job.queued]
     const cancelling = counts[Job.cancelling]
     const effects = step(live.core, input, now)
-    live.tenant.queued += counts[Job.queued] - queued
+    const left = queued - counts[Job.queued]
+    live.tenant.queued -= left
+    if (left > 0) this.admission.left(live.tenant, left, now)
     live.tenant.cancelling += counts[Job.cancelling] - cancelling
     return effects
   }

@@ -1,4 +1,5 @@
 import type { TenantLimits, TenantSettings, TenantView } from '../engine.ts'
+import { DrainRate } from './drain-rate.ts'
 import { newTenantQueue, type TenantQueue } from './queues.ts'
 
 /** A tenant with work or settings. */
@@ -10,6 +11,8 @@ export interface Tenant {
   queued: number
   /** Places promised to jobs that are being written. */
   reserved: number
+  /** How fast jobs leave its queue. */
+  readonly drain: DrainRate
   /** Jobs in state `cancelling`. */
   cancelling: number
   /** Jobs that ignore their abort. */
@@ -32,7 +35,16 @@ export class Tenants {
     if (known !== undefined) return known
     const { maxConcurrency: cap, weight } = this.#defaults
     const queue = newTenantQueue(id, { cap, weight, paused: false })
-    const tenant: Tenant = { id, queue, settings: {}, queued: 0, reserved: 0, cancelling: 0, stuck: 0 }
+    const tenant: Tenant = {
+      id,
+      queue,
+      settings: {},
+      queued: 0,
+      reserved: 0,
+      drain: new DrainRate(),
+      cancelling: 0,
+      stuck: 0,
+    }
     this.#tenants.set(id, tenant)
     return tenant
   }

@@ -1,0 +1,162 @@
+import type { Clock } from '../../clock.ts'
+import { BatchTooLargeError, OverloadedError, QueueFullError, ShuttingDownError } from '../../errors.ts'
+import type { Hold } from '../engine.ts'
+import type { Tenant, Tenants } from './tenants.ts'
+
+/** Bytes of request bodies that may wait for room, of all tenants and of one; a tenant may always have one body waiting. */
+const HELD_BYTES = { all: 67_108_864, tenant: 16_777_216 }
+
+/** Gives places back that were not taken. Calling it again does nothing. */
+export type Release = () => void
+
+/** A submission that waits for room in its tenant's queue. */
+interface Waiting {
+  count: number
+  bytes: number
+  admit(release: Release): void
+  refuse(error: Error): void
+}
+
+/**
+ * Who may enter a tenant's queue: a submission gets places for all of its jobs or for none, at once, or, when its caller
+ * holds the line, as soon as there is room. Those who wait go in the order in which they came.
+ */
+export class Admission {
+  readonly #tenants: Tenants
+  readonly #clock: Clock
+  readonly #canWrite: () => boolean
+  readonly #lines = new Map<Tenant, Waiting[]>()
+  #heldBytes = 0
+  #closed = false
+
+  /** @param options.canWrite - False while the store refuses to write: then nothing is let in. */
+  constructor(options: { tenants: Tenants; clock: Clock; canWrite: () => boolean }) {
+    this.#tenants = options.tenants
+    this.#clock = options.clock
+    this.#canWrite = options.canWrite
+  }
+
+  /**
+   * Hold `count` places while the jobs are written; the returned function gives back those that were not taken.
+   * @param present - Jobs that the batch has already.
+   * @throws {BatchTooLargeError} {QueueFullError} {OverloadedError}
+   */
+  reserve(tenant: Tenant, count: number, present: number): Release {
+    const { maxBatchJobs, maxQueuedJobs } = this.#tenants.limits(tenant)
+    if (present + count > maxBatchJobs) throw new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
+    if (count > maxQueuedJobs) throw new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
+    if (!this.#fits(tenant, count)) throw this.#full(tenant, count)
+    if (!this.#canWrite()) throw unwritable()
+    return this.#take(tenant, count)
+  }
+
+  /** As `reserve` for a new batch, but a full queue is waited for, if the caller wants to. */
+  async enter(tenant: Tenant, count: number, hold: Hold | undefined): Promise<Release> {
+    try {
+      return this.reserve(tenant, count, 0)
+    } catch (error) {
+      if (!(error instanceof QueueFullError) || hold === undefined || !this.#mayWait(tenant, hold)) throw error
+      return await this.#wait(tenant, count, hold)
+    }
+  }
+
+  /** Jobs have left the tenant's queue: the rate is taken, and whoever waits for room has it. */
+  left(tenant: Tenant, count: number, now: number): void {
+    tenant.drain.left(count, now, tenant.queued === 0)
+    this.serve(tenant)
+  }
+
+  /** There may be room: let those in who wait for it, first come, first served. */
+  serve(tenant: Tenant): void {
+    const line = this.#lines.get(tenant)
+    while (line !== undefined && line.length > 0 && this.#fits(tenant, line[0].count)) {
+      const { count, admit, refuse } = line[0]
+      if (this.#canWrite()) admit(this.#take(tenant, count))
+      else refuse(unwritable())
+    }
+  }
+
+  /** Nobody enters any more: who waits is told so. */
+  close(): void {
+    this.#closed = true
+    for (const line of this.#lines.values()) for (const { refuse } of [...line]) refuse(new ShuttingDownError())
+  }
+
+  #take(tenant: Tenant, count: number): Release {
+    let held = count
+    tenant.reserved += held
+    if (held > 0) tenant.drain.filled(this.#clock.now())
+    return () => {
+      tenant.reserved -= held
+      held = 0
+      this.serve(tenant)
+    }
+  }
+
+  #fits(tenant: Tenant, count: number): boolean {
+    return tenant.queued + tenant.reserved + count <= this.#tenants.limits(tenant).maxQueuedJobs
+  }
+
+  #full(tenant: Tenant, count: number): QueueFullError {
+    const { maxQueuedJobs } = this.#tenants.limits(tenant)
+    const over = tenant.queued + tenant.reserved + count - maxQueuedJobs
+    return new QueueFullError(maxQueuedJobs, tenant.drain.secondsFor(over, this.#clock.now()))
+  }
+
+  /** What waits is in memory, so there is a limit to it. */
+  #mayWait(tenant: Tenant, { timeoutMs, bytes, signal }: Hold): boolean {
+    if (timeoutMs <= 0 || signal?.aborted || this.#closed) return false
+    const line = this.#lines.get(tenant) ?? []
+    const own = line.reduce((sum, waiting) => sum + waiting.bytes, 0)
+    return line.length === 0 || (own + bytes <= HELD_BYTES.tenant && this.#heldBytes + bytes <= HELD_BYTES.all)
+  }
+
+  #wait(tenant: Tenant, count: number, { timeoutMs, bytes, signal }: Hold): Promise<Release> {
+    const { promise, resolve, reject } = Promise.withResolvers<Release>()
+    const leave = () => {
+      timer.cancel()
+      signal?.removeEventListener('abort', giveUp)
+      this.#remove(tenant, waiting)
+    }
+    const waiting: Waiting = {
+      count,
+      bytes,
+      admit(release) {
+        leave()
+        resolve(release)
+      },
+      refuse(error) {
+        leave()
+        reject(error)
+      },
+    }
+    const giveUp = () => {
+      waiting.refuse(this.#full(tenant, count))
+      // It may have been in the way of those behind it.
+      this.serve(tenant)
+    }
+    const timer = this.#clock.after(timeoutMs, giveUp)
+    signal?.addEventListener('abort', giveUp, { once: true })
+    this.#add(tenant, waiting)
+    return promise
+  }
+
+  #add(tenant: Tenant, waiting: Waiting): void {
+    const line = this.#lines.get(tenant)
+    if (line === undefined) this.#lines.set(tenant, [waiting])
+    else line.push(waiting)
+    this.#heldBytes += waiting.bytes
+  }
+
+  #remove(tenant: Tenant, waiting: Waiting): void {
+    const line = this.#lines.get(tenant) ?? []
+    const place = line.indexOf(waiting)
+    line.splice(place, 1)
+    this.#heldBytes -= waiting.bytes
+    if (line.length === 0) this.#lines.delete(tenant)
+  }
+}
+
+function unwritable(): OverloadedError {
+  return new OverloadedError('The store cannot write now; nothing was accepted.', 5)
+}
