@@ -62,7 +62,7 @@ export class Admission {
 
   /** Jobs have left the tenant's queue: the rate is taken, and whoever waits for room has it. */
   left(tenant: Tenant, count: number, now: number): void {
-    tenant.drain.left(count, now, tenant.queued === 0)
+    tenant.drain.left(count, now, tenant.queued + tenant.reserved === 0)
     this.serve(tenant)
   }
 
@@ -89,7 +89,8 @@ export class Admission {
     return () => {
       tenant.reserved -= held
       held = 0
-      this.serve(tenant)
+      // None left with them, but if they were not taken the queue may be empty again, and its time does not count.
+      this.left(tenant, 0, this.#clock.now())
     }
   }
 
