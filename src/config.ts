@@ -1,6 +1,12 @@
 import { z } from 'zod'
 import { ConfigError } from './errors.ts'
-import { MAX_CONCURRENCY, MAX_JOBS_EVER } from './schema/limits.ts'
+import {
+  MAX_CONCURRENCY,
+  MAX_JOBS_EVER,
+  MAX_JOBS_PER_SECOND,
+  MAX_REQUESTS_PER_MINUTE,
+  MIN_JOBS_PER_SECOND,
+} from './schema/limits.ts'
 
 /** A number of the environment: digits, within bounds. Underscores may group them. */
 const whole = (min: number, max: number, fallback: number) =>
@@ -15,6 +21,15 @@ const whole = (min: number, max: number, fallback: number) =>
         .max(max, { error: `must be at most ${max}` }),
     )
     .default(fallback)
+
+/** As `whole`, with a fraction if need be; 0 is none. */
+const rate = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d[\d_]*(\.\d+)?$/, { error: 'must be a number such as 20 or 0.5' })
+    .transform((text) => Number(text.replaceAll('_', '')))
+    .refine((value) => value === 0 || (value >= min && value <= max), { error: `must be 0 or from ${min} to ${max}` })
+    .default(0)
 
 const text = z.string().min(1, { error: 'must not be empty' })
 
@@ -66,6 +81,16 @@ const TABLE = {
   ],
   maxQueuedJobs: ['GATHERD_MAX_QUEUED_JOBS', whole(1, 1_000_000_000, 100_000), 'Jobs of a tenant that may be queued.'],
   maxBatchJobs: ['GATHERD_MAX_BATCH_JOBS', whole(1, MAX_JOBS_EVER, 10_000), 'Jobs that a batch may have.'],
+  jobsPerSecond: [
+    'GATHERD_JOBS_PER_SECOND',
+    rate(MIN_JOBS_PER_SECOND, MAX_JOBS_PER_SECOND),
+    'Jobs of a tenant that may start in a second, such as `20` or `0.5`; `0`: any number.',
+  ],
+  requestsPerMinute: [
+    'GATHERD_REQUESTS_PER_MINUTE',
+    whole(0, MAX_REQUESTS_PER_MINUTE, 0),
+    'Requests of a tenant in a minute; `0`: any number.',
+  ],
   bodyLimitBytes: [
     'GATHERD_BODY_LIMIT_BYTES',
     whole(1_024, 1_073_741_824, 16_777_216),

@@ -59,6 +59,7 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
       maxQueuedJobs: config.maxQueuedJobs,
       maxBatchJobs: config.maxBatchJobs,
       weight: 1,
+      rate: { jobsPerSecond: config.jobsPerSecond || null, requestsPerMinute: config.requestsPerMinute || null },
     },
     retentionMs: config.retentionMs,
     durable: config.dataDir !== IN_MEMORY,

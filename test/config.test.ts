@@ -27,6 +27,8 @@ describe('readConfig', () => {
       hostConcurrency: 0,
       maxQueuedJobs: 100_000,
       maxBatchJobs: 10_000,
+      jobsPerSecond: 0,
+      requestsPerMinute: 0,
       bodyLimitBytes: 16 * 1_024 * 1_024,
       maxWaitMs: 60_000,
       maxObservers: 2_000,
@@ -48,6 +50,14 @@ describe('readConfig', () => {
     }
 
     expect(readConfig(env)).toMatchObject({ port: 0, dataDir: ':memory:', maxBatchJobs: 20_000, auth: 'off' })
+  })
+
+  it('takes a rate as a number with or without a fraction, 0 for none', () => {
+    const read = (GATHERD_JOBS_PER_SECOND: string) => readConfig({ GATHERD_JOBS_PER_SECOND }).jobsPerSecond
+
+    expect(['0', '0.001', '0.5', '20', '1_000.25', '1000000'].map(read)).toEqual([0, 0.001, 0.5, 20, 1_000.25, 1e6])
+    for (const wrong of ['-1', '.5', '5.', '1e3', 'NaN', '0.0009', '1000001', '1/2'])
+      expect(() => read(wrong)).toThrow('GATHERD_JOBS_PER_SECOND must be')
   })
 
   it('takes an empty variable for one that is not set', () => {

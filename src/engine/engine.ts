@@ -98,12 +98,21 @@ export interface StreamEvent {
   json: JsonText
 }
 
+/** How fast a tenant may go; null: as fast as it can. */
+export interface RateLimits {
+  /** Starts of jobs; may be a fraction. */
+  jobsPerSecond: number | null
+  /** Requests to the API. */
+  requestsPerMinute: number | null
+}
+
 /** What a tenant may use. Null in a stored setting means the service's default; here it is resolved. */
 export interface TenantLimits {
   maxConcurrency: number
   maxQueuedJobs: number
   maxBatchJobs: number
   weight: number
+  rate: RateLimits
 }
 
 /** A tenant's own settings: what is absent follows the service's defaults. */
@@ -112,6 +121,7 @@ export interface TenantSettings {
   maxQueuedJobs?: number
   maxBatchJobs?: number
   weight?: number
+  rate?: { [K in keyof RateLimits]?: RateLimits[K] | undefined }
   paused?: boolean
 }
 

@@ -16,8 +16,10 @@ export async function findTenant(directory: DirectoryStore, tenantId: string): P
 /** A tenant as the operator sees it. */
 export function adminTenant(engine: Engine, { id, settings, createdAt }: TenantRow) {
   const { limits, usage } = engine.tenant(id)
+  const rate = { jobsPerSecond: null, requestsPerMinute: null, ...settings.rate }
   const { maxConcurrency = null, maxQueuedJobs = null, maxBatchJobs = null, weight = null, paused = false } = settings
-  return { id, maxConcurrency, maxQueuedJobs, maxBatchJobs, weight, paused, createdAt: stamp(createdAt), limits, usage }
+  const own = { maxConcurrency, maxQueuedJobs, maxBatchJobs, weight, rate, paused }
+  return { id, ...own, createdAt: stamp(createdAt), limits, usage }
 }
 
 /** The settings that a body sets; the others follow the service. */

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Instant } from './fields.ts'
-import { TenantLimits, TenantUsage } from './views.ts'
+import { RateLimits, TenantLimits, TenantUsage } from './views.ts'
 
 const setting = z.int().nullable().meta({ description: "Null: the service's default." })
 
@@ -12,6 +12,7 @@ export const AdminTenantView = z
     maxQueuedJobs: setting,
     maxBatchJobs: setting,
     weight: setting,
+    rate: RateLimits.meta({ description: "Null: the service's default." }),
     paused: z.boolean(),
     createdAt: Instant,
     limits: TenantLimits,

@@ -115,7 +115,13 @@ const SETTLED = {
   drainedAt: FINISHED_AT,
 }
 const STATUS_ERROR = { type: 'HTTPStatusError', code: 'http_status', message: 'The response has status 500.' }
-const LIMITS = { maxConcurrency: 10, maxQueuedJobs: 10_000, maxBatchJobs: 1_000, weight: 1 }
+const LIMITS = {
+  maxConcurrency: 10,
+  maxQueuedJobs: 10_000,
+  maxBatchJobs: 1_000,
+  weight: 1,
+  rate: { jobsPerSecond: 20, requestsPerMinute: null },
+}
 const USAGE = { queued: 12, running: 10, cancelling: 0, stuck: 0 }
 const KEY = {
   id: 'k7Qd2mX9',

@@ -20,6 +20,12 @@ export const MAX_CONTEXT_LENGTH = 1_024
 export const MAX_PRIORITY = 1_000
 /** Slots a batch, tenant or server may be allowed. */
 export const MAX_CONCURRENCY = 1_000_000
+/** The slowest rate at which a tenant's jobs may be let start: one in about a quarter of an hour. */
+export const MIN_JOBS_PER_SECOND = 0.001
+/** The fastest rate at which a tenant's jobs may be let start. */
+export const MAX_JOBS_PER_SECOND = 1_000_000
+/** Requests in a minute that a tenant may be allowed. */
+export const MAX_REQUESTS_PER_MINUTE = 60_000_000
 /** Arrays and objects inside each other in a free-form JSON value. */
 export const MAX_JSON_DEPTH = 32
 /** Wrong fields that one answer names; more are cut off, and the answer says so. */

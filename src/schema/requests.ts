@@ -7,11 +7,14 @@ import {
   MAX_DURATION_MS,
   MAX_HEADER_LENGTH,
   MAX_JOBS_EVER,
+  MAX_JOBS_PER_SECOND,
   MAX_LABELS,
   MAX_NAME_LENGTH,
   MAX_PAGE,
   MAX_PRIORITY,
   MAX_REASON_LENGTH,
+  MAX_REQUESTS_PER_MINUTE,
+  MIN_JOBS_PER_SECOND,
 } from './limits.ts'
 import { BatchState, JobState } from './views.ts'
 
@@ -171,6 +174,34 @@ const setting = (max: number, description: string) =>
     .optional()
     .meta({ description: `${description} Null or absent: the service's default.` })
 
+const NO_RATE = "Null or absent: the service's default, which is none unless it was set."
+
+/** How fast a tenant may go. */
+const RateBody = z
+  .strictObject({
+    jobsPerSecond: z
+      .number()
+      .min(MIN_JOBS_PER_SECOND)
+      .max(MAX_JOBS_PER_SECOND)
+      .nullable()
+      .optional()
+      .meta({
+        description: `Jobs that may start in a second, on average; 0.5 is one in two seconds. A second's worth may start at once. ${NO_RATE}`,
+      }),
+    requestsPerMinute: z
+      .int()
+      .min(1)
+      .max(MAX_REQUESTS_PER_MINUTE)
+      .nullable()
+      .optional()
+      .meta({
+        description: `Requests to this API in a minute, on average; a minute's worth may come at once. ${NO_RATE}`,
+      }),
+  })
+  .nullable()
+  .optional()
+  .meta({ description: 'How fast the tenant may go. Null or absent: as the service has it for all.' })
+
 /** `PUT /v1/admin/tenants/{tenantId}`. */
 export const TenantBody = z
   .strictObject({
@@ -178,6 +209,7 @@ export const TenantBody = z
     maxQueuedJobs: setting(Number.MAX_SAFE_INTEGER, 'Jobs that may be queued.'),
     maxBatchJobs: setting(MAX_JOBS_EVER, 'Jobs that a batch may have.'),
     weight: setting(1_000, 'The share of the server when tenants compete.'),
+    rate: RateBody,
     paused: z.boolean().optional().meta({ description: 'True: no job starts.' }),
   })
   .meta({ id: 'TenantSettings' })

@@ -151,9 +151,20 @@ export const Event = z
   })
   .meta({ id: 'Event', description: 'One event of a batch.' })
 
+/** How fast a tenant may go. */
+export const RateLimits = z.strictObject({
+  jobsPerSecond: z.number().min(0).nullable(),
+  requestsPerMinute: Count.nullable(),
+})
 /** What a tenant may use. */
 export const TenantLimits = z
-  .strictObject({ maxConcurrency: Count, maxQueuedJobs: Count, maxBatchJobs: Count, weight: z.number().min(0) })
+  .strictObject({
+    maxConcurrency: Count,
+    maxQueuedJobs: Count,
+    maxBatchJobs: Count,
+    weight: z.number().min(0),
+    rate: RateLimits.meta({ description: 'Starts of jobs, and requests to this API. Null: no limit.' }),
+  })
   .meta({ id: 'TenantLimits' })
 /** What a tenant uses. */
 export const TenantUsage = z

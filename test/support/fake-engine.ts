@@ -5,6 +5,7 @@ import type {
   JsonText,
   StreamEvent,
   SubmitOptions,
+  TenantLimits,
 } from '../../src/engine/engine.ts'
 import { NotFoundError, ShuttingDownError } from '../../src/errors.ts'
 import type { CommonSpec } from '../../src/jobs/kind.ts'
@@ -36,7 +37,13 @@ export class FakeEngine implements Engine {
   failNext: Error | null = null
   /** Streams that were opened and have not been let go. */
   openStreams = 0
-  limits = { maxConcurrency: 16, maxQueuedJobs: 100_000, maxBatchJobs: 10_000, weight: 1 }
+  limits: TenantLimits = {
+    maxConcurrency: 16,
+    maxQueuedJobs: 100_000,
+    maxBatchJobs: 10_000,
+    weight: 1,
+    rate: { jobsPerSecond: null, requestsPerMinute: null },
+  }
   /** How many jobs a page of `allJobs` has. */
   pageSize = 2
 

@@ -24,7 +24,6 @@ import type {
   ReturnWhen,
   StreamEvent,
   SubmitOptions,
-  TenantLimits,
   TenantSettings,
   TenantView,
 } from '../engine.ts'
@@ -39,7 +38,7 @@ import { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { SpecBudget } from './specs.ts'
-import { Tenants } from './tenants.ts'
+import { type TenantDefaults, Tenants } from './tenants.ts'
 
 /** How long the last commit may take when the service stops. */
 const LAST_COMMIT_MS = 10_000
@@ -60,7 +59,7 @@ export interface LocalEngineOptions {
   /** Jobs at once for one target host; 0: no cap. */
   hostConcurrency: number
   /** What holds for a tenant without settings of its own. */
-  tenantDefaults: TenantLimits
+  tenantDefaults: TenantDefaults
   /** How long a drained batch can be read. */
   retentionMs: number
   /** Whether what was running at the end is there at the next start. */
@@ -89,7 +88,10 @@ export class LocalEngine implements Engine {
     this.#store = store
     this.#clock = clock
     this.#durable = options.durable
-    this.#tenants = new Tenants({ defaults: options.tenantDefaults })
+    this.#tenants = new Tenants({
+      defaults: options.tenantDefaults,
+      startRate: (queue, perSecond) => this.#runtime.startRate(queue, perSecond),
+    })
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
     this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
     const budget = new SpecBudget()

@@ -10,7 +10,7 @@ export interface Grant {
 }
 
 /** What a queued job waits for. */
-export type WaitingOn = 'delay' | 'paused' | 'tenant-cap' | 'batch-limit' | 'host-cap' | 'server-cap'
+export type WaitingOn = 'delay' | 'paused' | 'tenant-cap' | 'rate' | 'batch-limit' | 'host-cap' | 'server-cap'
 
 /**
  * Who is next: first accepted first within a tenant and priority, weighted round robin over tenants, and only jobs that
@@ -78,20 +78,21 @@ export class FairQueue {
     this.refresh(batch.tenant)
   }
 
-  /** The tenant's cap, weight or pause changed, or it has a free slot again. */
+  /** The tenant's cap, weight, rate or pause changed, or it has a free slot or a start again. */
   refresh(tenant: TenantQueue): void {
     if (!isAble(tenant)) return this.#handOn(tenant)
     for (const host of tenant.parkedAt) this.#wakeHost(host)
     this.#activate(tenant)
   }
 
-  /** Why a queued job has not started. */
+  /** Why a queued job has not started: of several reasons the first, the tenant's own before those that it shares. */
   waitingOn(batch: BatchQueue, index: number): WaitingOn {
     const { tenant } = batch
     const host = batch.hosts[index] ?? null
     if ((batch.core.flags[index] & (Flag.delayed | Flag.hedged)) !== 0) return 'delay'
     if (tenant.paused) return 'paused'
     if (tenant.running >= tenant.cap) return 'tenant-cap'
+    if (tenant.rate?.open === false) return 'rate'
     if (!hasRoom(batch)) return 'batch-limit'
     return host !== null && !hasRoom(host) ? 'host-cap' : 'server-cap'
   }
@@ -126,6 +127,7 @@ export class FairQueue {
 
   /** One start of the tenant's turn is used; after `weight` of them it is the next tenant's. */
   #spend(tenant: TenantQueue): void {
+    tenant.rate?.spend()
     tenant.credit--
     if (tenant.credit <= 0) {
       tenant.credit = tenant.weight

@@ -2,6 +2,7 @@ import type { Batch } from '../../core/batch.ts'
 import { Column } from '../../core/column.ts'
 import { Heap } from './heap.ts'
 import { type Lane, startsBefore } from './lane.ts'
+import type { StartRate } from './rate.ts'
 
 /** What the fair queue knows of a tenant. */
 export interface TenantQueue {
@@ -9,6 +10,8 @@ export interface TenantQueue {
   cap: number
   weight: number
   paused: boolean
+  /** How fast its jobs may start; null: as fast as they can. */
+  rate: StartRate | null
   /** Slots held: running and cancelling jobs. */
   running: number
   /** Starts left in this turn of the round. */
@@ -47,7 +50,8 @@ export interface HostQueue {
 
 export function newTenantQueue(id: string, options: { cap: number; weight: number; paused: boolean }): TenantQueue {
   const lanes = new Heap<Lane>(startsBefore)
-  return { id, ...options, running: 0, credit: options.weight, ready: lanes, parkedAt: new Set(), wokenBy: new Set() }
+  const hosts = { parkedAt: new Set<HostQueue>(), wokenBy: new Set<HostQueue>() }
+  return { id, ...options, rate: null, running: 0, credit: options.weight, ready: lanes, ...hosts }
 }
 
 export function newBatchQueue(tenant: TenantQueue, core: Batch, maxConcurrency: number | null): BatchQueue {
@@ -63,9 +67,9 @@ export function newBatchQueue(tenant: TenantQueue, core: Batch, maxConcurrency: 
   }
 }
 
-/** Below its cap and not paused. */
+/** Below its cap, within its rate and not paused. */
 export function isAble(tenant: TenantQueue): boolean {
-  return !tenant.paused && tenant.running < tenant.cap
+  return !tenant.paused && tenant.running < tenant.cap && (tenant.rate === null || tenant.rate.open)
 }
 
 export function hasRoom(holder: BatchQueue | HostQueue): boolean {

@@ -13,7 +13,8 @@ import { FairQueue, type Grant } from './fair-queue.ts'
 import type { Hosts } from './hosts.ts'
 import { Journal } from './journal.ts'
 import type { LiveBatch } from './live-batch.ts'
-import type { BatchQueue } from './queues.ts'
+import type { BatchQueue, TenantQueue } from './queues.ts'
+import { StartRate } from './rate.ts'
 import { Slots } from './slots.ts'
 import type { Tenants } from './tenants.ts'
 import { Timers } from './timers.ts'
@@ -64,6 +65,7 @@ export class Runtime {
   readonly #kinds: ReadonlyMap<string, JobKind>
   readonly #events: RuntimeEvents
   readonly #hosts: Hosts
+  readonly #startedAt: number
   readonly #live = new Map<string, LiveBatch>()
   readonly #byQueue = new Map<BatchQueue, LiveBatch>()
   #abandoned = false
@@ -81,6 +83,7 @@ export class Runtime {
     events: RuntimeEvents
   }) {
     this.clock = options.clock
+    this.#startedAt = options.clock.now()
     this.tenants = options.tenants
     this.#kinds = options.kinds
     this.#events = options.events
@@ -99,6 +102,15 @@ export class Runtime {
 
   get timers(): Timers {
     return this.#timers
+  }
+
+  /** What holds a tenant to so many starts a second. */
+  startRate(queue: TenantQueue, perSecond: number): StartRate {
+    const wake = () => {
+      this.fair.refresh(queue)
+      this.kick()
+    }
+    return new StartRate({ perSecond, since: this.#startedAt, clock: this.clock, timers: this.#timers, wake })
   }
 
   /** A batch that has not drained, if it is this tenant's. */
@@ -170,7 +182,7 @@ export class Runtime {
     this.journal.record(live, record)
   }
 
-  /** A tenant's cap, weight or pause has changed, or a job may have become eligible otherwise. */
+  /** A tenant's cap, weight, rate or pause has changed, or a job may have become eligible otherwise. */
   kick(): void {
     this.#slots.kick()
   }

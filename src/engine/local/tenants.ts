@@ -1,6 +1,7 @@
-import type { TenantLimits, TenantSettings, TenantView } from '../engine.ts'
+import type { RateLimits, TenantLimits, TenantSettings, TenantView } from '../engine.ts'
 import { DrainRate } from './drain-rate.ts'
 import { newTenantQueue, type TenantQueue } from './queues.ts'
+import type { StartRate } from './rate.ts'
 
 /** A tenant with work or settings. */
 export interface Tenant {
@@ -19,14 +20,24 @@ export interface Tenant {
   stuck: number
 }
 
+/** What holds where a tenant has no setting of its own; without `rate` there is none. */
+export type TenantDefaults = Omit<TenantLimits, 'rate'> & { rate?: RateLimits }
+
+const NO_RATE: RateLimits = { jobsPerSecond: null, requestsPerMinute: null }
+
 /** The tenants the engine has heard of, their limits and their use. */
 export class Tenants {
-  readonly #defaults: TenantLimits
+  readonly #defaults: TenantDefaults & { rate: RateLimits }
+  readonly #startRate: ((queue: TenantQueue, perSecond: number) => StartRate) | undefined
   readonly #tenants = new Map<string, Tenant>()
 
-  /** `defaults` hold where a tenant has no setting of its own. */
-  constructor(options: { defaults: TenantLimits }) {
-    this.#defaults = options.defaults
+  /** @param options.startRate - Makes what holds a tenant to its `jobsPerSecond`; absent: nothing does. */
+  constructor(options: {
+    defaults: TenantDefaults
+    startRate?: (queue: TenantQueue, perSecond: number) => StartRate
+  }) {
+    this.#defaults = { rate: NO_RATE, ...options.defaults }
+    this.#startRate = options.startRate
   }
 
   /** The tenant, entered with the defaults when it is new. */
@@ -46,6 +57,7 @@ export class Tenants {
       stuck: 0,
     }
     this.#tenants.set(id, tenant)
+    this.#pace(queue, this.#defaults.rate.jobsPerSecond)
     return tenant
   }
 
@@ -58,16 +70,28 @@ export class Tenants {
     tenant.queue.weight = limits.weight
     tenant.queue.credit = Math.min(tenant.queue.credit, limits.weight)
     tenant.queue.paused = settings.paused ?? false
+    this.#pace(tenant.queue, limits.rate.jobsPerSecond)
     return tenant
+  }
+
+  #pace(queue: TenantQueue, perSecond: number | null): void {
+    if (perSecond !== null && queue.rate !== null) return queue.rate.change(perSecond)
+    queue.rate?.close()
+    queue.rate = perSecond === null ? null : (this.#startRate?.(queue, perSecond) ?? null)
   }
 
   /** The limits that hold for a tenant. */
   limits({ settings }: Tenant): TenantLimits {
+    const { rate } = this.#defaults
     return {
       maxConcurrency: settings.maxConcurrency ?? this.#defaults.maxConcurrency,
       maxQueuedJobs: settings.maxQueuedJobs ?? this.#defaults.maxQueuedJobs,
       maxBatchJobs: settings.maxBatchJobs ?? this.#defaults.maxBatchJobs,
       weight: settings.weight ?? this.#defaults.weight,
+      rate: {
+        jobsPerSecond: settings.rate?.jobsPerSecond ?? rate.jobsPerSecond,
+        requestsPerMinute: settings.rate?.requestsPerMinute ?? rate.requestsPerMinute,
+      },
     }
   }
 

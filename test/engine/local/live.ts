@@ -10,7 +10,13 @@ import type { Store } from '../../../src/store/store.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 
 /** The service's limits in these tests. */
-export const DEFAULTS = { maxConcurrency: 4, maxQueuedJobs: 100, maxBatchJobs: 50, weight: 2 }
+export const DEFAULTS = {
+  maxConcurrency: 4,
+  maxQueuedJobs: 100,
+  maxBatchJobs: 50,
+  weight: 2,
+  rate: { jobsPerSecond: null, requestsPerMinute: null },
+}
 
 export const HEADER: BatchHeader = {
   policy: 'all_settled',
