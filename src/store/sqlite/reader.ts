@@ -16,7 +16,7 @@ import {
   type TenantRow,
 } from '../store.ts'
 import { unpackEntries } from './entries.ts'
-import { readJobs } from './history.ts'
+import { JobRows, readJobs } from './history.ts'
 
 /** About how many characters a page may hold; the entry that goes past it is the page's last. */
 const PAGE_CHARS = 1_048_576
@@ -37,9 +37,11 @@ interface Origin {
 export class SqliteReader {
   readonly #database: DatabaseSync
   readonly #prepared = new Map<string, StatementSync>()
+  readonly #jobRows: JobRows
 
   constructor(database: DatabaseSync) {
     this.#database = database
+    this.#jobRows = new JobRows(database)
   }
 
   lastBatchNo(): number {
@@ -205,21 +207,22 @@ export class SqliteReader {
   }
 
   history(no: BatchNo): BatchHistory {
-    const jobs = 'FROM specs s LEFT JOIN records r ON r.id = s.id WHERE s.id >= ? AND s.id < ? ORDER BY s.id'
-    const range = [no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH] as const
-    const count = Number(this.#get('SELECT count(*) AS count FROM specs WHERE id >= ? AND id < ?', ...range)?.count)
-    const rows = this.#statement(
-      `SELECT s.id, s.spec, r.state, r.attempts, r.started_at, r.cause, r.reason, r.cancel_requests ${jobs}`,
-    )
-    const ends = [...this.#events(no, 0)].filter(
-      ({ entry }) => entry.type === 'job.failed' || entry.type === 'job.timed_out',
-    )
-    const failures = ends.map(({ entry, offset }) => this.#failure(no, entry, offset))
-    return { ...readJobs(rows.iterate(...range), range[0], count), failures }
+    const [first, end] = [no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH]
+    const count = Number(this.#get('SELECT count(*) AS count FROM specs WHERE id >= ? AND id < ?', first, end)?.count)
+    return { ...readJobs(this.#jobRows.between(first, end), first, count), failures: this.#failures(no) }
   }
 
-  #failure(no: BatchNo, entry: LogEntry, offset: number): IndexedError {
-    const index = entry.index + offset
+  /** Entry by entry: the events of a batch whose jobs all wait are as many as its jobs, and a single entry. */
+  #failures(no: BatchNo): IndexedError[] {
+    const failures: IndexedError[] = []
+    for (const entry of this.#entries(no, 0)) {
+      if (entry.type !== 'job.failed' && entry.type !== 'job.timed_out') continue
+      for (let offset = 0; offset < entry.count; offset++) failures.push(this.#failure(no, entry, entry.index + offset))
+    }
+    return failures
+  }
+
+  #failure(no: BatchNo, entry: LogEntry, index: number): IndexedError {
     const error = this.#get('SELECT error FROM records WHERE id = ?', no * JOBS_PER_BATCH + index)?.error
     // Records of failed jobs have an error; a timeout's follows from its cause.
     const { type, code, message } = error == null ? stopError(entry.cause ?? null, null) : JSON.parse(String(error))
@@ -253,13 +256,15 @@ export class SqliteReader {
 
   /** The events after number `after`, one by one. */
   *#events(no: BatchNo, after: number): Generator<{ entry: LogEntry; offset: number }> {
+    for (const entry of this.#entries(no, after))
+      for (let offset = Math.max(0, after + 1 - entry.seq); offset < entry.count; offset++) yield { entry, offset }
+  }
+
+  /** The entries from the row on that has the event after number `after`. */
+  *#entries(no: BatchNo, after: number): Generator<LogEntry> {
     const first = this.#get('SELECT max(seq) AS seq FROM log WHERE no = ? AND seq <= ?', no, after + 1)?.seq ?? 0
     const rows = this.#statement('SELECT seq, entries FROM log WHERE no = ? AND seq >= ? ORDER BY seq')
-    for (const row of rows.iterate(no, first)) {
-      for (const entry of unpackEntries(String(row.entries), Number(row.seq))) {
-        for (let offset = Math.max(0, after + 1 - entry.seq); offset < entry.count; offset++) yield { entry, offset }
-      }
-    }
+    for (const row of rows.iterate(no, first)) yield* unpackEntries(String(row.entries), Number(row.seq))
   }
 
   #event(origin: Origin, entry: LogEntry, offset: number): StreamEvent {
