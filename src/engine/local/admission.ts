@@ -60,9 +60,9 @@ export class Admission {
     }
   }
 
-  /** Jobs have left the tenant's queue: the rate is taken, and whoever waits for room has it. */
+  /** Jobs have left the tenant's queue, or, with 0, may have come: the rate is taken, and whoever waits for room has it. */
   left(tenant: Tenant, count: number, now: number): void {
-    tenant.drain.left(count, now, tenant.queued + tenant.reserved === 0)
+    tenant.drain.left(count, now, tenant.queued === 0)
     this.serve(tenant)
   }
 
@@ -85,11 +85,10 @@ export class Admission {
   #take(tenant: Tenant, count: number): Release {
     let held = count
     tenant.reserved += held
-    if (held > 0) tenant.drain.filled(this.#clock.now())
     return () => {
       tenant.reserved -= held
       held = 0
-      // None left with them, but if they were not taken the queue may be empty again, and its time does not count.
+      // None has left, but the queue has jobs from now on, if those were taken.
       this.left(tenant, 0, this.#clock.now())
     }
   }

@@ -20,14 +20,11 @@ export class DrainRate {
   /** The busy time at which jobs last left. */
   #leftAt = 0
 
-  /** The queue has jobs from `now` (milliseconds) on, if it had none. */
-  filled(now: number): void {
-    this.#from ??= now
-  }
-
-  /** `count` jobs left at `now`, by starting or by ending before they did. @param isEmpty - Whether they were the last. */
+  /**
+   * `count` jobs left at `now`, by starting or by ending before they did; 0 when jobs came to a queue that had none.
+   * @param isEmpty - Whether the queue has none now.
+   */
   left(count: number, now: number, isEmpty: boolean): void {
-    this.filled(now)
     const busyMs = this.#busyAt(now)
     this.#weight = this.#decayed(busyMs) + count
     this.#leftAt = busyMs

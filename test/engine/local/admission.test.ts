@@ -251,13 +251,16 @@ describe('who waits for room', () => {
     const caller = new AbortController()
     await fill()
     await submit('in', 1, { timeoutMs: 1_000, signal: caller.signal })
+    await submit('waits', 1, { timeoutMs: 1_000 })
     await leave(1)
 
     caller.abort()
     await turn()
-
     expect(outcomes).toEqual(['in'])
-    expect(tenant.reserved).toBe(1)
+    await leave(1)
+
+    expect(outcomes).toEqual(['in', 'waits'])
+    expect(tenant.reserved).toBe(2)
   })
 
   it('is let in when its limit is raised', async () => {

@@ -4,7 +4,7 @@ import { DrainRate, LONGEST_S } from '../../../src/engine/local/drain-rate.ts'
 
 /** A queue that is never empty, from which `count` jobs leave every `everyMs` from 0 on; where that ended. */
 function steady(rate: DrainRate, { everyMs, forMs, count = 1 }: { everyMs: number; forMs: number; count?: number }) {
-  rate.filled(0)
+  rate.left(0, 0, false)
   let now = 0
   while (now < forMs) {
     now += everyMs
@@ -33,7 +33,7 @@ describe('DrainRate', () => {
 
   it('does not take a burst of less than a second for what goes on', () => {
     const rate = new DrainRate()
-    rate.filled(0)
+    rate.left(0, 0, false)
     rate.left(50, 1, false)
 
     expect(rate.secondsFor(50, 1)).toBe(1)
@@ -62,8 +62,8 @@ describe('DrainRate', () => {
     const later = at + 3_600_000
     expect(rested.secondsFor(1_000, later)).toBe(never.secondsFor(1_000, at))
 
-    rested.filled(later)
-    rested.filled(later + 50)
+    rested.left(0, later, false)
+    rested.left(0, later + 50, false)
     rested.left(1, later + 100, false)
     never.left(1, at + 100, false)
     expect(rested.secondsFor(1_000, later + 100)).toBe(never.secondsFor(1_000, at + 100))
@@ -83,7 +83,7 @@ describe('DrainRate', () => {
     const rate = new DrainRate()
     expect(rate.secondsFor(7, 5_000)).toBe(1)
 
-    rate.filled(5_000)
+    rate.left(0, 5_000, false)
 
     expect(rate.secondsFor(7, 5_000)).toBe(1)
     expect(rate.secondsFor(7, 47_000)).toBe(42)
