@@ -45,6 +45,15 @@ const adminKey = z
   .regex(/^[\x21-\x7e]{32,512}$/, { error: 'must be 32 to 512 visible ASCII characters without blanks' })
   .optional()
 
+/** Keys with commas between them, 4,096 characters at most. */
+const secretKey = optional.refine(
+  (text) => text?.split(',').every((key) => /^[\x21-\x7e]{32,512}$/.test(key)) ?? true,
+  {
+    error:
+      'must be one or more texts with commas between them, each of 32 to 512 visible ASCII characters without blanks',
+  },
+)
+
 const choice = <const T extends [string, ...string[]]>(values: T) =>
   z.enum(values, { error: `must be one of ${values.join(', ')}` })
 
@@ -58,6 +67,11 @@ const TABLE = {
     'GATHERD_ADMIN_KEY',
     adminKey,
     "The operator's key for the admin routes, 32 characters or more; unset: there are none.",
+  ],
+  secretKey: [
+    'GATHERD_SECRET_KEY',
+    secretKey,
+    'Encrypts secret headers; `new,old` changes it; unset: the data directory has a key, `gatherd.key`.',
   ],
   auth: [
     'GATHERD_AUTH',
@@ -181,7 +195,7 @@ function isLoopback(host: string): boolean {
 const CLIENTS = new Set(['GATHERD_URL', 'GATHERD_KEY'])
 
 /** Settings of the egress guard and the cluster, which this version does not have. */
-const NOT_YET = /^GATHERD_(EGRESS_[A-Z0-9_]+|SECRET_KEY|LEASE_MS)$/
+const NOT_YET = /^GATHERD_(EGRESS_[A-Z0-9_]+|LEASE_MS)$/
 
 /**
  * Variables that later versions know and this one does not act upon: they do not stop the start, but whoever set them

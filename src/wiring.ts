@@ -9,6 +9,8 @@ import { LocalEngine } from './engine/local/engine.ts'
 import { loadKinds } from './jobs/custom.ts'
 import { builtInKinds } from './jobs/index.ts'
 import type { JobKind } from './jobs/kind.ts'
+import { openVault } from './secrets/open.ts'
+import type { Vault } from './secrets/vault.ts'
 import { IN_MEMORY } from './store/sqlite/open.ts'
 import { SqliteStore } from './store/sqlite/store.ts'
 
@@ -46,10 +48,12 @@ export interface Service extends EngineParts {
 export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }: Surroundings): Promise<EngineParts> {
   const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, cwd ?? '.')
   const store = await SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
+  const vault = await vaultOf(config, store)
   const egress = new Egress({ clock })
   const kinds = [...builtInKinds({ egress }), ...custom]
   const engine = new LocalEngine({
     store,
+    vault,
     clock,
     kinds: new Map(kinds.map((kind) => [kind.name, kind])),
     maxConcurrency: config.maxConcurrency,
@@ -67,6 +71,7 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
       stuck: (facts) => logger.warn(facts, 'job ignores its abort'),
       commitFailed: (err) => logger.error({ err }, 'commit failed, will be tried again'),
       retentionFailed: (err) => logger.error({ err }, 'deleting old batches failed, will be tried again'),
+      secretUnreadable: (facts) => logger.warn(facts, 'secrets cannot be read with this key'),
     },
   })
   for (const { id, settings } of await store.tenants()) engine.applyTenant(id, settings)
@@ -78,6 +83,19 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     await store.close()
   }
   return { engine, store, kinds, close }
+}
+
+async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore): Promise<Vault> {
+  try {
+    return await openVault({
+      setting: secretKey,
+      dataDir: dataDir === IN_MEMORY ? null : dataDir,
+      salt: store.secret,
+    })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
 }
 
 /** Build everything, in order. @throws {StoreUnusableError} */

@@ -21,6 +21,7 @@ describe('readConfig', () => {
       dataDir: './data',
       redisUrl: undefined,
       adminKey: undefined,
+      secretKey: undefined,
       auth: 'on',
       maxConcurrency: 256,
       tenantConcurrency: 16,
@@ -99,7 +100,22 @@ describe('readConfig', () => {
 
   it('repeats no secret', () => {
     expect(refusal({ GATHERD_ADMIN_KEY: 'hunter2' }).join()).not.toContain('hunter2')
+    expect(refusal({ GATHERD_SECRET_KEY: 'hunter2' }).join()).not.toContain('hunter2')
   })
+
+  it.each([['k'.repeat(32)], ['k'.repeat(512)], [`${'new'.repeat(11)},${'old'.repeat(11)}`]])(
+    'takes %s for the keys of secrets',
+    (text) => {
+      expect(readConfig({ GATHERD_SECRET_KEY: text }).secretKey).toBe(text)
+    },
+  )
+
+  it.each([['k'.repeat(31)], ['k'.repeat(513)], [`${'k'.repeat(32)},`], [`${'k'.repeat(32)},short`], [' '.repeat(40)]])(
+    'does not take "%s" for the keys of secrets',
+    (text) => {
+      expect(refusal({ GATHERD_SECRET_KEY: text })).toEqual([expect.stringMatching(/^GATHERD_SECRET_KEY must be one/)])
+    },
+  )
 
   it.each([['127.0.0.1'], ['127.1.2.3'], ['::1'], ['localhost']])('lets authentication be off on %s', (host) => {
     expect(readConfig({ GATHERD_HOST: host, GATHERD_AUTH: 'off' }).auth).toBe('off')
@@ -136,12 +152,12 @@ describe('withoutEffect', () => {
   it('names the settings of later versions, which stop nothing and do nothing', () => {
     const env = {
       GATHERD_EGRESS_ALLOW: '127.0.0.0/8',
-      GATHERD_SECRET_KEY: 'x',
+      GATHERD_LEASE_MS: 'x',
       GATHERD_PORT: '1',
       GATHERD_EGRESS_DENY: '',
     }
 
-    expect(withoutEffect(env)).toEqual(['GATHERD_EGRESS_ALLOW', 'GATHERD_SECRET_KEY'])
+    expect(withoutEffect(env)).toEqual(['GATHERD_EGRESS_ALLOW', 'GATHERD_LEASE_MS'])
     expect(readConfig(env).port).toBe(1)
   })
 })

@@ -1,4 +1,5 @@
 import { checkUrl, hostAndPort } from '../egress/url.ts'
+import { isSecretHeader } from './fetch/header-rules.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
 import type { CommonSpec, JobKind } from './kind.ts'
@@ -14,6 +15,10 @@ export function fetchKind(parts: FetchParts): JobKind<FetchSpec> {
     spec: fetchSpec(parts.limits),
     hostOf,
     onRestart: ({ method }) => (method === 'POST' || method === 'PATCH' ? 'fail' : 'retry'),
+    secrets: ({ headers = {} }) =>
+      Object.keys(headers)
+        .filter(isSecretHeader)
+        .map((name) => ['headers', name]),
     run: (spec, context) => new FetchAttempt({ spec, context, parts }).run(),
   }
 }

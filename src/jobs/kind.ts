@@ -56,6 +56,11 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
   onRestart?(spec: Spec): 'retry' | 'fail'
   /** A repeated attempt goes on from the first one's start, as a sleep does. Default: it starts anew. */
   resumes?: boolean
+  /**
+   * The fields of a spec that are secrets, each as the names on the way to it: `[['headers', 'cookie']]`. On disk they are
+   * encrypted, for this job's target host only. `hostOf`, and after a restart `onRestart`, get null in their places.
+   */
+  secrets?(spec: Spec): readonly (readonly string[])[]
   run(spec: Spec, context: AttemptContext): Promise<unknown>
 }
 

@@ -14,7 +14,7 @@ import { type Origin, startOrigin } from '../support/origin.ts'
 import { ADMIN_KEY, Caller, type Drained } from '../support/service.ts'
 
 /** The files of a store that a crash leaves behind, in the order in which they can be copied under a running writer. */
-const FILES = ['gatherd.db', 'gatherd.db-wal'] as const
+const FILES = ['gatherd.db', 'gatherd.db-wal', 'gatherd.key'] as const
 
 /** What a service that is opened again is told. */
 export interface ReopenOptions extends Partial<Config> {

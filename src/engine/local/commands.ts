@@ -1,7 +1,7 @@
 import { isTerminal, Job } from '../../core/states.ts'
 import { canReschedule, type Input, isSettled } from '../../core/step.ts'
 import { JobFinishedError } from '../../errors.ts'
-import type { CommonSpec } from '../../jobs/kind.ts'
+import { type CommonSpec, JobError } from '../../jobs/kind.ts'
 import type { Store } from '../../store/store.ts'
 import type { BatchView, Reschedule } from '../engine.ts'
 import { liveView } from '../views.ts'
@@ -78,15 +78,25 @@ export class Commands {
   async #keepSpec(live: LiveBatch, index: number, change: Reschedule): Promise<void> {
     const [text] = await this.#store.specs(live.no, { from: index, limit: 1 })
     if (text === undefined) return
-    // Written by Intake, from a spec.
-    const spec = { ...(JSON.parse(text) as CommonSpec), ...change }
-    const { kind, name } = spec
+    const kept = specOf(live, text, index)
+    if (kept === null) return
+    const { kind, name } = kept
     this.#runtime.journal.addJobs({
       no: live.no,
       from: index,
       kinds: [kind],
       names: [name ?? null],
-      specs: [JSON.stringify(spec)],
+      specs: live.specs.write([{ ...kept, ...change }]),
     })
+  }
+}
+
+/** Null when its secrets cannot be opened: it stays as it is, for a key that does. */
+function specOf(live: LiveBatch, text: string, index: number): CommonSpec | null {
+  try {
+    return live.specs.read(text, index)
+  } catch (thrown) {
+    if (thrown instanceof JobError) return null
+    throw thrown
   }
 }

@@ -11,6 +11,7 @@ import {
 } from '../../errors.ts'
 import { parseJobId } from '../../ids.ts'
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
+import type { Vault } from '../../secrets/vault.ts'
 import type { BatchRow, Store } from '../../store/store.ts'
 import { Cursors } from '../cursor.ts'
 import type {
@@ -37,6 +38,7 @@ import type { LiveBatch } from './live-batch.ts'
 import { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
+import { type SealEvents, Sealer } from './sealer.ts'
 import { SpecBudget } from './specs.ts'
 import { type TenantDefaults, Tenants } from './tenants.ts'
 
@@ -52,6 +54,8 @@ const INDEX = /^\{"id":"[^"]*","batchId":"[^"]*","index":(\d+),/
 /** What a local engine is made of. It does not own the store: whoever opened it closes it, after the engine. */
 export interface LocalEngineOptions {
   store: Store
+  /** Seals the secrets of jobs on their way into the store. */
+  vault: Vault
   clock: Clock
   kinds: ReadonlyMap<string, JobKind>
   /** Jobs at once over all tenants. */
@@ -64,7 +68,7 @@ export interface LocalEngineOptions {
   retentionMs: number
   /** Whether what was running at the end is there at the next start. */
   durable: boolean
-  events: RuntimeEvents
+  events: RuntimeEvents & SealEvents
 }
 
 /** The engine of one process: slots in memory, the record in the store. */
@@ -84,7 +88,7 @@ export class LocalEngine implements Engine {
   #draining: Promise<void> | null = null
 
   constructor(options: LocalEngineOptions) {
-    const { store, clock, kinds, maxConcurrency, events } = options
+    const { store, vault, clock, kinds, maxConcurrency, events } = options
     this.#store = store
     this.#clock = clock
     this.#durable = options.durable
@@ -95,8 +99,9 @@ export class LocalEngine implements Engine {
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
     this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
     const budget = new SpecBudget()
-    this.#intake = new Intake({ runtime: this.#runtime, store, hosts, budget })
-    this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, budget, kinds })
+    const sealer = new Sealer({ vault, kinds, events })
+    this.#intake = new Intake({ runtime: this.#runtime, store, hosts, budget, sealer, vault })
+    this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, budget, sealer, kinds })
     const onError = (error: unknown) => events.retentionFailed(error)
     this.#retention = new Retention({ store, clock, retentionMs: options.retentionMs, onError })
     this.#commands = new Commands({ runtime: this.#runtime, store })

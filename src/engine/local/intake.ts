@@ -11,6 +11,7 @@ import {
 } from '../../errors.ts'
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
+import type { Vault } from '../../secrets/vault.ts'
 import type { NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { BatchSubmission, BatchView, Idempotency, SubmitOptions } from '../engine.ts'
 import { headerOf, liveView } from '../views.ts'
@@ -18,6 +19,7 @@ import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
 import { newBatchQueue } from './queues.ts'
 import type { Runtime } from './runtime.ts'
+import type { Sealer } from './sealer.ts'
 import { type SpecBudget, SpecWindow } from './specs.ts'
 import type { Tenant } from './tenants.ts'
 
@@ -27,11 +29,22 @@ export class Intake {
   readonly #store: Store
   readonly #hosts: Hosts
   readonly #budget: SpecBudget
+  readonly #sealer: Sealer
+  readonly #vault: Vault
   /** Idempotency keys whose first answer is being made, as `tenant key`. */
   readonly #answering = new Set<string>()
   #lastNo: number
 
-  constructor(options: { runtime: Runtime; store: Store; hosts: Hosts; budget: SpecBudget }) {
+  constructor(options: {
+    runtime: Runtime
+    store: Store
+    hosts: Hosts
+    budget: SpecBudget
+    sealer: Sealer
+    vault: Vault
+  }) {
+    this.#sealer = options.sealer
+    this.#vault = options.vault
     this.#budget = options.budget
     this.#runtime = options.runtime
     this.#store = options.store
@@ -50,7 +63,7 @@ export class Intake {
     try {
       const first = await this.#store.idempotent(tenantId, key)
       if (first === null) return await submit()
-      if (first.hash !== hash) throw new IdempotencyMismatchError()
+      if (!this.#vault.isFingerprint(first.hash, hash)) throw new IdempotencyMismatchError()
       // Kept by `submit`, from a view.
       return JSON.parse(first.answer) as BatchView
     } finally {
@@ -70,7 +83,7 @@ export class Intake {
       const live = this.#newLive(tenant, submission)
       const effects = this.#accept(live, submission)
       const view = liveView(live.id, live.header, live.core)
-      await this.#write(live, submission.jobs, idempotency && { ...idempotency, answer: JSON.stringify(view) })
+      await this.#write(live, submission.jobs, idempotency && this.#answered(idempotency, view))
       this.#runtime.enter(live, effects)
       return view
     } finally {
@@ -90,7 +103,7 @@ export class Intake {
     const from = live.core.total
     const release = this.#runtime.admission.reserve(live.tenant, jobs.length, from)
     this.#queue(live, from, jobs)
-    this.#runtime.journal.addJobs(newJobs(live.no, from, jobs))
+    this.#runtime.journal.addJobs(newJobs(live, from, jobs))
     this.#runtime.apply(live, { type: 'accepted', jobs: jobs.map(planOf), uncommitted: true })
     release()
     await this.#runtime.journal.committed()
@@ -98,17 +111,23 @@ export class Intake {
     return from
   }
 
+  /** The digest of a body is kept as a fingerprint: it would do to guess a short secret in the body. */
+  #answered({ key, hash }: Idempotency, view: BatchView): NewBatch['idempotency'] {
+    return { key, hash: this.#vault.fingerprint(hash), answer: JSON.stringify(view) }
+  }
+
   #newLive(tenant: Tenant, submission: BatchSubmission): LiveBatch {
     const no = ++this.#lastNo
+    const id = newBatchId()
     const core = newBatch(submission)
     return new LiveBatch({
-      id: newBatchId(),
+      id,
       no,
       tenant,
       header: headerOf(submission),
       core,
       queue: newBatchQueue(tenant.queue, core, submission.maxConcurrency),
-      specs: new SpecWindow({ store: this.#store, no, budget: this.#budget }),
+      specs: new SpecWindow({ store: this.#store, no, budget: this.#budget, sealer: this.#sealer.batch(id) }),
       timers: this.#runtime.timers,
       onDue: (live, timer, index) => this.#runtime.due(live, timer, index),
     })
@@ -142,7 +161,7 @@ export class Intake {
       acceptedAt,
       idempotency,
     }
-    const entering = newJobs(no, 0, jobs)
+    const entering = newJobs(live, 0, jobs)
     live.specs.keep(jobs, entering.specs)
     try {
       await this.#runtime.journal.enter(live, batch, entering)
@@ -175,12 +194,12 @@ function planOf(job: CommonSpec): JobPlan {
   return job
 }
 
-function newJobs(no: number, from: number, jobs: CommonSpec[]): NewJobs {
+function newJobs(live: LiveBatch, from: number, jobs: CommonSpec[]): NewJobs {
   return {
-    no,
+    no: live.no,
     from,
     kinds: jobs.map(({ kind }) => kind),
     names: jobs.map(({ name }) => name ?? null),
-    specs: jobs.map((job) => JSON.stringify(job)),
+    specs: live.specs.write(jobs),
   }
 }

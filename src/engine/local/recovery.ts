@@ -11,6 +11,7 @@ import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
 import { newBatchQueue } from './queues.ts'
 import type { Runtime } from './runtime.ts'
+import type { Sealer } from './sealer.ts'
 import { type SpecBudget, SpecWindow } from './specs.ts'
 
 /** How many specs are read at once to find the hosts of queued jobs. */
@@ -35,6 +36,7 @@ export class Recovery {
   readonly #store: Store
   readonly #hosts: Hosts
   readonly #budget: SpecBudget
+  readonly #sealer: Sealer
   readonly #kinds: ReadonlyMap<string, JobKind>
 
   constructor(options: {
@@ -42,9 +44,11 @@ export class Recovery {
     store: Store
     hosts: Hosts
     budget: SpecBudget
+    sealer: Sealer
     kinds: ReadonlyMap<string, JobKind>
   }) {
     this.#budget = options.budget
+    this.#sealer = options.sealer
     this.#runtime = options.runtime
     this.#store = options.store
     this.#hosts = options.hosts
@@ -113,7 +117,12 @@ export class Recovery {
       header,
       core,
       queue: newBatchQueue(tenant.queue, core, header.maxConcurrency),
-      specs: new SpecWindow({ store: this.#store, no: row.no, budget: this.#budget }),
+      specs: new SpecWindow({
+        store: this.#store,
+        no: row.no,
+        budget: this.#budget,
+        sealer: this.#sealer.batch(row.id),
+      }),
       timers: this.#runtime.timers,
       onDue: (due, timer, index) => this.#runtime.due(due, timer, index),
     })

@@ -1,5 +1,6 @@
 import type { CommonSpec } from '../../jobs/kind.ts'
 import type { BatchNo, Store } from '../../store/store.ts'
+import type { BatchSealer } from './sealer.ts'
 
 /** How many specs are read at once. */
 const CHUNK = 256
@@ -38,7 +39,9 @@ export class SpecBudget {
 export class SpecWindow {
   readonly #store: Store
   readonly #no: BatchNo
-  readonly #window = new Map<number, CommonSpec>()
+  readonly #sealer: BatchSealer
+  /** Those read ahead are texts until their jobs start, their secrets sealed. */
+  readonly #window = new Map<number, CommonSpec | string>()
   /** The index after the newest one read ahead. */
   #end: number
   /** The newest job whose spec was not there. */
@@ -48,11 +51,22 @@ export class SpecWindow {
   /** Characters taken from the budget. */
   #charged = 0
 
-  constructor(options: { store: Store; no: BatchNo; budget: SpecBudget }) {
+  constructor(options: { store: Store; no: BatchNo; budget: SpecBudget; sealer: BatchSealer }) {
+    this.#sealer = options.sealer
     this.#store = options.store
     this.#no = options.no
     this.#budget = options.budget
     this.#end = 0
+  }
+
+  /** Specs as they are put into the store. */
+  write(specs: readonly CommonSpec[]): string[] {
+    return this.#sealer.write(specs)
+  }
+
+  /** The spec of a job as it was put into the store. @throws {JobError} when a secret in it cannot be opened. */
+  read(text: string, index: number): CommonSpec {
+    return this.#sealer.read(text, index)
   }
 
   /** Keep specs that were just submitted, from index 0, if they are small; `texts` are their JSON. */
@@ -78,7 +92,10 @@ export class SpecWindow {
     return this.#window.size
   }
 
-  /** The spec of a job that starts now, and out of the window; a promise when it must be read first. `total` is the batch's. */
+  /**
+   * The spec of a job that starts now, and out of the window; a promise when it must be read first. `total` is the batch's.
+   * @throws {JobError} when a secret in it cannot be opened.
+   */
   take(index: number, total: number): CommonSpec | Promise<CommonSpec> {
     const spec = this.#window.get(index)
     if (this.#reading === null) {
@@ -87,7 +104,11 @@ export class SpecWindow {
     }
     if (spec === undefined) return this.#read(index)
     this.#window.delete(index)
-    return spec
+    return this.#opened(spec, index)
+  }
+
+  #opened(spec: CommonSpec | string, index: number): CommonSpec {
+    return typeof spec === 'string' ? this.read(spec, index) : spec
   }
 
   /** The second job in a row whose spec is not there: from here on they start in order. */
@@ -110,7 +131,7 @@ export class SpecWindow {
     const from = this.#end
     const specs = await this.#store.specs(this.#no, { from, limit: CHUNK })
     this.#end = from + specs.length
-    for (let i = 0; i < specs.length; i++) this.#window.set(from + i, JSON.parse(specs[i]))
+    for (let i = 0; i < specs.length; i++) this.#window.set(from + i, specs[i])
     for (const index of this.#window.keys()) {
       if (this.#window.size <= KEEP + CHUNK) break
       this.#window.delete(index)
@@ -122,10 +143,10 @@ export class SpecWindow {
     const ahead = this.#window.get(index)
     if (ahead !== undefined) {
       this.#window.delete(index)
-      return ahead
+      return this.#opened(ahead, index)
     }
     const [spec] = await this.#store.specs(this.#no, { from: index, limit: 1 })
     if (spec === undefined) throw new Error('The store has no spec for a job that was accepted.')
-    return JSON.parse(spec)
+    return this.read(spec, index)
   }
 }

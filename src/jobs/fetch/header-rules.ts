@@ -35,6 +35,14 @@ export function isForbiddenHeader(name: string): boolean {
   return FORBIDDEN.has(lower) || FORBIDDEN_PREFIXES.some((prefix) => lower.startsWith(prefix))
 }
 
+/** Parts of the names of headers whose values are credentials. One too many costs a few microseconds a job, one missing a password. */
+const SECRET = /auth|cookie|token|secret|key|passw|signature|credential|session|jwt/i
+
+/** Whether the value of a job's header is nobody's to read: it is kept encrypted. */
+export function isSecretHeader(name: string): boolean {
+  return SECRET.test(name)
+}
+
 /** What is wrong with a set of headers as a whole: `[name, sentence]`, with no name for what concerns all of them. */
 export function headerProblems(headers: Record<string, unknown>): [name: string | undefined, detail: string][] {
   const problems: [string | undefined, string][] = []

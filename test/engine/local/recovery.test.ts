@@ -4,12 +4,14 @@ import type { BatchSubmission } from '../../../src/engine/engine.ts'
 import { LocalEngine } from '../../../src/engine/local/engine.ts'
 import { defineKind } from '../../../src/jobs/custom.ts'
 import type { CommonSpec, JobKind } from '../../../src/jobs/kind.ts'
+import { Vault } from '../../../src/secrets/vault.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { directStore } from '../../store/sqlite/direct-store.ts'
 import { FakeClock, turn } from '../../support/fake-clock.ts'
 import { DEFAULTS } from './live.ts'
 
 const ACME = 'acme'
+const VAULT = new Vault([Buffer.alloc(32, 'key')])
 
 /** Engines on one store, one after the other; each ends without another word to it. */
 class Lives implements AsyncDisposable {
@@ -49,6 +51,7 @@ class Lives implements AsyncDisposable {
     this.#dead = dead
     this.began = []
     this.#engine = new LocalEngine({
+      vault: VAULT,
       store: mortal(this.#store, dead, this.#submitted),
       clock: this.#clock,
       kinds: new Map(kinds.map((kind) => [kind.name, kind])),
@@ -57,7 +60,7 @@ class Lives implements AsyncDisposable {
       tenantDefaults: { ...DEFAULTS, maxConcurrency },
       retentionMs: 1_000,
       durable: true,
-      events: { stuck: refuse, commitFailed: refuse, retentionFailed: refuse },
+      events: { stuck: refuse, commitFailed: refuse, retentionFailed: refuse, secretUnreadable: refuse },
     })
     return await this.#engine.start()
   }

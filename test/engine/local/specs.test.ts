@@ -4,6 +4,7 @@ import { SpecBudget, SpecWindow } from '../../../src/engine/local/specs.ts'
 import type { CommonSpec } from '../../../src/jobs/kind.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { turn } from '../../support/fake-clock.ts'
+import { sealerOf } from './live.ts'
 
 const spec = (index: number): CommonSpec => ({ kind: 'sleep', name: `n${index}` })
 
@@ -25,7 +26,7 @@ function storeOf(total: number, page = 10_000) {
 
 function windowOf(total: number, fresh: number, page?: number) {
   const { store, reads } = storeOf(total, page)
-  const window = new SpecWindow({ store, no: 7, budget: new SpecBudget() })
+  const window = new SpecWindow({ store, no: 7, budget: new SpecBudget(), sealer: sealerOf().batch('b') })
   const kept = Array.from({ length: fresh }, (_, i) => spec(i))
   window.keep(
     kept,
@@ -131,7 +132,12 @@ describe('SpecWindow', () => {
       },
     }
     // A window does nothing but read specs.
-    const window = new SpecWindow({ store: store as unknown as Store, no: 7, budget: new SpecBudget() })
+    const window = new SpecWindow({
+      store: store as unknown as Store,
+      no: 7,
+      budget: new SpecBudget(),
+      sealer: sealerOf().batch('b'),
+    })
 
     await expect(window.take(0, 9)).rejects.toThrow('the disk is gone')
     broken = false
@@ -148,7 +154,7 @@ describe('SpecWindow', () => {
     const budget = new SpecBudget()
     const text = JSON.stringify({ ...spec(0), note: 'x'.repeat(200_000) })
     const keep = (count: number) => {
-      const window = new SpecWindow({ store: storeOf(count).store, no: 7, budget })
+      const window = new SpecWindow({ store: storeOf(count).store, no: 7, budget, sealer: sealerOf().batch('b') })
       window.keep(Array(count).fill(spec(0)), Array(count).fill(text))
       return window
     }

@@ -1,0 +1,43 @@
+import { createHmac } from 'node:crypto'
+import { Safe } from './safe.ts'
+
+/**
+ * The keys of a store, none of which is in the store: the first one seals, all of them open. Nothing is sealed under a
+ * key of these itself, but under one that is derived from it for a purpose.
+ */
+export class Vault {
+  readonly #keys: readonly Uint8Array[]
+
+  /** @param keys - 32 bytes each, the newest first; at least one. */
+  constructor(keys: readonly Uint8Array[]) {
+    if (keys.length === 0 || keys.some(({ length }) => length !== KEY_BYTES))
+      throw new TypeError(`A vault needs keys of ${KEY_BYTES} bytes.`)
+    this.#keys = keys
+  }
+
+  /** A safe of its own: what it seals, no other safe of this vault opens. Costs nothing before its first use. */
+  safe(name: string): Safe {
+    return new Safe(() => this.#keys.map((key) => derived(key, `safe ${name}`)))
+  }
+
+  /** A fingerprint of a text that can be kept: who does not have the key cannot try texts against it. */
+  fingerprint(text: string): string {
+    return fingerprintUnder(this.#keys[0], text)
+  }
+
+  /** Whether a kept fingerprint, made under any of the keys, is that of a text. */
+  isFingerprint(kept: string, text: string): boolean {
+    return this.#keys.some((key) => fingerprintUnder(key, text) === kept)
+  }
+}
+
+/** The length of every key. */
+export const KEY_BYTES = 32
+
+function fingerprintUnder(key: Uint8Array, text: string): string {
+  return createHmac('sha256', derived(key, 'fingerprint')).update(text).digest('base64url')
+}
+
+function derived(key: Uint8Array, purpose: string): Buffer {
+  return createHmac('sha256', key).update(`gatherd ${purpose}`).digest()
+}
