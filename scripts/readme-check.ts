@@ -11,7 +11,7 @@
  *   `git clone`, `cd`, `npm ci` and `npm install` do nothing in it: this is the installed clone already.
  * - `<!-- ci: service -->` runs while the service does. The blocks of a file share one shell, in order, as a reader's terminal
  *   would: variables stay. `localhost:3000` and `127.0.0.1:3000` are replaced by where the service listens, and a line
- *   `KEY=…` or `export KEY=…` by the key that the service printed at its first start (which is in $KEY from the beginning).
+ *   `KEY=…` or `export KEY=…` by the key that the service printed at its first start (which is in $KEY from the beginning). GATHERD_DATA_DIR is the service's.
  *   `curl` fails on a 4xx or 5xx answer unless the block says `-i` or `-w` itself.
  * - `<!-- ci: skip: the reason -->` is not run: what needs Docker, a second machine, or tears things down.
  *
@@ -48,6 +48,7 @@ node() { case "$*" in *main.ts*serve*) exec node "$@";; *) command node "$@";; e
 interface Service {
   child: ChildProcess
   port: number
+  dataDir: string
   /** All it has printed. */
   output(): string
 }
@@ -55,7 +56,8 @@ interface Service {
 /** Start the service as the documentation says. It listens on a free port and keeps its data in `dir`. */
 async function start(command: string, dir: string): Promise<Service> {
   const port = await freePort()
-  const env = { ...process.env, GATHERD_PORT: String(port), GATHERD_DATA_DIR: join(dir, 'data') }
+  const dataDir = join(dir, 'data')
+  const env = { ...process.env, GATHERD_PORT: String(port), GATHERD_DATA_DIR: dataDir }
   const child = spawn('bash', ['-euc', `${SHIMS}\n${command}`], { cwd: REPO, env, stdio: ['ignore', 'pipe', 'pipe'] })
   const printed: string[] = []
   child.stdout.on('data', (chunk) => printed.push(String(chunk)))
@@ -67,7 +69,7 @@ async function start(command: string, dir: string): Promise<Service> {
     await stop(child, 0)
     throw new Error(`${command}\n${printed.join('')}`, { cause: error })
   }
-  return { child, port, output: () => printed.join('') }
+  return { child, port, dataDir, output: () => printed.join('') }
 }
 
 /** The first key is made and shown once the service listens, so a moment after it answers. */
@@ -91,7 +93,7 @@ function scriptOf(blocks: ShellBlock[], service?: Service): string {
 /** Run blocks in one shell; what is wrong, if anything. */
 function runBlocks(file: string, blocks: ShellBlock[], service?: Service): string[] {
   const key = service ? (/\bgth_[\w-]+/.exec(service.output())?.[0] ?? process.env.GATHERD_ADMIN_KEY ?? '') : ''
-  const env = { ...process.env, ...(service ? { KEY: key } : {}) }
+  const env = { ...process.env, ...(service ? { KEY: key, GATHERD_DATA_DIR: service.dataDir } : {}) }
   const { stdout, stderr, status } = spawnSync('bash', ['-euo', 'pipefail', '-c', scriptOf(blocks, service)], {
     cwd: REPO,
     env,

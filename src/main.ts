@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import { backup } from './cli/backup.ts'
+import { check } from './cli/check.ts'
 import type { Command, Io } from './cli/io.ts'
 import { keys } from './cli/keys.ts'
 import { openapi } from './cli/openapi.ts'
@@ -7,13 +9,22 @@ import { serve } from './cli/serve.ts'
 import { ServiceError } from './errors.ts'
 
 /** Without a prototype: `gatherd toString` is no command. */
-const COMMANDS: Record<string, Command> = Object.assign(Object.create(null), { serve, run, keys, openapi })
+const COMMANDS: Record<string, Command> = Object.assign(Object.create(null), {
+  serve,
+  run,
+  keys,
+  check,
+  backup,
+  openapi,
+})
 
 const HELP = `gatherd: asyncio's gather, as_completed and TaskGroup as an HTTP service.
 
   gatherd serve                       run the service
   gatherd run <batch.json | ->        run one batch here, without a server
   gatherd keys create|list|revoke     API keys of tenants
+  gatherd check [<directory | file>]  verify a store or a backup
+  gatherd backup <file>               copy the store, while the service runs
   gatherd openapi                     print the OpenAPI document
   gatherd <command> --help
 
