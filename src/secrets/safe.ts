@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
 
 const ALGORITHM = 'aes-256-gcm'
 /** The form of what is sealed, its first byte; authenticated like the rest. */
@@ -9,11 +9,11 @@ const TAG_BYTES = 16
 
 /** Seals texts: version, nonce, AES-256-GCM ciphertext and tag, in base64url. */
 export class Safe {
-  readonly #derive: () => readonly Buffer[]
-  #keys: readonly Buffer[] | undefined
+  readonly #derive: () => readonly KeyObject[]
+  #keys: readonly KeyObject[] | undefined
 
   /** @param derive - Gives the keys, the one that seals first; called once, at the first use. */
-  constructor(derive: () => readonly Buffer[]) {
+  constructor(derive: () => readonly KeyObject[]) {
     this.#derive = derive
   }
 
@@ -36,13 +36,13 @@ export class Safe {
     return null
   }
 
-  get #all(): readonly Buffer[] {
+  get #all(): readonly KeyObject[] {
     this.#keys ??= this.#derive()
     return this.#keys
   }
 }
 
-function openWith(key: Buffer, bytes: Buffer, place: string): string | null {
+function openWith(key: KeyObject, bytes: Buffer, place: string): string | null {
   // Without the length, a tag cut to four bytes would do as well.
   const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
   decipher.setAAD(bound(place)).setAuthTag(bytes.subarray(-TAG_BYTES))

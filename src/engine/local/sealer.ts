@@ -75,9 +75,10 @@ export class BatchSealer {
     const { [SEALED]: sealed, ...kept } = JSON.parse(text) as KeptSpec
     const kind = this.#kinds.get(kept.kind)
     if (sealed === undefined || kind === undefined) return kept
+    const target = targetOf(kind, kept)
     let spec: CommonSpec = kept
     for (const [path, value] of sealed) {
-      const opened = this.#open(value, placeOf(kind, kept, path))
+      const opened = this.#open(value, placeOf(target, path))
       if (opened === null) throw this.#unreadable(index)
       spec = withValue(spec, path, JSON.parse(opened))
     }
@@ -90,8 +91,9 @@ export class BatchSealer {
     if (kind === undefined || paths.length === 0) return spec
     let kept = spec
     for (const path of paths) kept = withValue(kept, path, null)
+    const target = targetOf(kind, kept)
     const entries = paths.map((path): [Path, string] => {
-      const place = placeOf(kind, kept, path)
+      const place = placeOf(target, path)
       const value = JSON.stringify(valueAt(spec, path))
       return [path, remembered(sealed, `${place} ${value}`, () => this.#safe.seal(value, place))]
     })
@@ -127,9 +129,14 @@ function secretsOf(kind: JobKind | undefined, spec: CommonSpec): Path[] {
   return [...named, [SEALED]].filter((path) => valueAt(spec, path) != null)
 }
 
-/** Where a secret may be opened: the kept spec has the host, and its secrets have no say in it. */
-function placeOf(kind: JobKind, kept: CommonSpec, path: Path): string {
-  return JSON.stringify([kind.name, kind.hostOf?.(kept) ?? null, path])
+/** Who gets the secrets of a job. It is what the kept spec says: they have no say in it themselves. */
+function targetOf(kind: JobKind, kept: CommonSpec): string {
+  return JSON.stringify([kind.name, kind.hostOf?.(kept) ?? null])
+}
+
+/** Where a secret may be opened. */
+function placeOf(target: string, path: Path): string {
+  return `${target} ${JSON.stringify(path)}`
 }
 
 function remembered(memory: Map<string, string>, entry: string, make: () => string): string {
