@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { json } from 'node:stream/consumers'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   type Caller,
   EventStream,
@@ -178,6 +178,7 @@ describe('a submission that waits for room', () => {
   it('enters when there is, and answers with its jobs when it then settles in the rest of its wait', async () => {
     const { service, t, whenHeld, leave } = await startFull()
     await using _ = service
+    const settling = vi.spyOn(service.inside.engine, 'untilSettled')
     const { answer } = hold(t, { jobs: [sleepFor(0, { result: 1 }), sleepFor(0, { result: 2 })] })
     await whenHeld(1)
 
@@ -193,6 +194,8 @@ describe('a submission that waits for room', () => {
     ])
     expect(body.state).toBe('succeeded')
     expect(body.jobs.map(({ result }: { result: unknown }) => result)).toEqual([1, 2])
+    // The time for both is one.
+    expect(settling.mock.calls[0]?.[2]).toBeLessThan(30_000)
   })
 
   it('answers 202 when it has not settled by then, and goes on', async () => {
