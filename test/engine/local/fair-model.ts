@@ -4,7 +4,10 @@ import { Job } from '../../../src/core/states.ts'
 import type { TenantSettings } from '../../../src/engine/engine.ts'
 import { FairQueue, type Grant } from '../../../src/engine/local/fair-queue.ts'
 import { type BatchQueue, type HostQueue, newBatchQueue } from '../../../src/engine/local/queues.ts'
+import { StartRate } from '../../../src/engine/local/rate.ts'
 import { type Tenant, Tenants } from '../../../src/engine/local/tenants.ts'
+import { Timers } from '../../../src/engine/local/timers.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
 
 /** A job as the model knows it. */
 export interface ModelJob {
@@ -23,9 +26,26 @@ export interface JobPlan {
   delayed?: boolean
 }
 
+/** A token as the model counts it: rates are tenths a second and time is whole milliseconds, so that all of it is whole. */
+const TOKEN = 10_000
+
+/** A rate as the model knows it. */
+interface ModelRate {
+  perSecond: number
+  /** In parts of a token. */
+  tokens: number
+  at: number
+}
+
 /** The fair queue beside a model that looks at every job every time. */
 export class FairWorld {
+  readonly clock = new FakeClock()
+  readonly timers = new Timers({ clock: this.clock })
   readonly fair = new FairQueue()
+  /** When each job started, by tenant, since the tenant's rate was last set. */
+  readonly starts = new Map<Tenant, number[]>()
+  readonly #since = this.clock.now()
+  readonly #rates = new Map<Tenant, ModelRate>()
   readonly tenants: Tenant[] = []
   readonly hosts: HostQueue[]
   readonly batches: BatchQueue[] = []
@@ -33,13 +53,19 @@ export class FairWorld {
   readonly #jobs = new Map<BatchQueue, ModelJob[]>()
   readonly #tenants = new Tenants({
     defaults: { maxConcurrency: 2, maxQueuedJobs: 1e9, maxBatchJobs: 1e9, weight: 1 },
+    startRate: (queue, perSecond) => {
+      const wake = () => this.fair.refresh(queue)
+      return new StartRate({ perSecond, since: this.#since, clock: this.clock, timers: this.timers, wake })
+    },
   })
   /** Takes since each tenant was last served, or could not have been. */
   readonly #passedOver = new Map<Tenant, number>()
 
   constructor(options: { tenants: TenantSettings[]; hostCaps?: number[] }) {
     options.tenants.forEach((settings, i) => {
-      this.tenants.push(this.#tenants.apply(`t${i}`, settings))
+      const tenant = this.#tenants.apply(`t${i}`, settings)
+      this.tenants.push(tenant)
+      this.#pace(tenant, settings.rate?.jobsPerSecond ?? null)
     })
     this.hosts = (options.hostCaps ?? []).map((cap, i) => ({ key: `h${i}`, cap, running: 0, parked: new Map() }))
   }
@@ -104,16 +130,21 @@ export class FairWorld {
 
   set(tenant: Tenant, settings: TenantSettings): void {
     this.#tenants.apply(tenant.id, settings)
+    this.#pace(tenant, settings.rate?.jobsPerSecond ?? null)
     this.fair.refresh(tenant.queue)
     this.#passedOver.clear()
+  }
+
+  /** Let time pass; what is due meanwhile is. */
+  advance(ms: number): void {
+    this.clock.advance(ms)
   }
 
   take(): ModelJob | null {
     const eligible = this.eligible()
     const grant = this.fair.take()
     if (grant === null) return null
-    const job = this.#find(grant)
-    setState(job, Job.running)
+    const job = this.granted(grant)
     this.#noteFairness(eligible, job)
     return job
   }
@@ -122,7 +153,18 @@ export class FairWorld {
   granted(grant: Grant): ModelJob {
     const job = this.#find(grant)
     setState(job, Job.running)
+    const starts = this.starts.get(job.tenant)
+    if (starts === undefined) this.starts.set(job.tenant, [this.clock.now()])
+    else starts.push(this.clock.now())
+    const rate = this.#rates.get(job.tenant)
+    if (rate !== undefined) rate.tokens -= TOKEN
     return job
+  }
+
+  /** Whether the tenant's rate has a start left. */
+  mayStart(tenant: Tenant): boolean {
+    const rate = this.#filled(tenant)
+    return rate === undefined || rate.tokens >= TOKEN
   }
 
   /** Takes for which the tenant passed over longest has waited, though it could have been served. */
@@ -150,10 +192,12 @@ export class FairWorld {
       bump(running.batches, job.batch)
       if (job.host !== null) bump(running.hosts, job.host)
     }
+    const mayStart = new Set(this.tenants.filter((tenant) => this.mayStart(tenant)))
     return this.queued().filter(
       (job) =>
         !isHeldBack(job) &&
         !job.tenant.queue.paused &&
+        mayStart.has(job.tenant) &&
         (running.tenants.get(job.tenant) ?? 0) < job.tenant.queue.cap &&
         (running.batches.get(job.batch) ?? 0) < job.batch.max &&
         (job.host === null || (running.hosts.get(job.host) ?? 0) < job.host.cap),
@@ -197,6 +241,27 @@ export class FairWorld {
     return this.jobs.some(({ host, tenant }) => host === first.host && tenant !== first.tenant)
   }
 
+  #pace(tenant: Tenant, perSecond: number | null): void {
+    const known = this.#filled(tenant)
+    if (known?.perSecond === perSecond) return
+    this.starts.delete(tenant)
+    const now = this.clock.now()
+    if (perSecond === null) this.#rates.delete(tenant)
+    else {
+      const tokens = known === undefined ? grown(perSecond, now - this.#since) : known.tokens
+      this.#rates.set(tenant, { perSecond, tokens: Math.min(tokens, burstOf(perSecond) * TOKEN), at: now })
+    }
+  }
+
+  #filled(tenant: Tenant): ModelRate | undefined {
+    const rate = this.#rates.get(tenant)
+    if (rate === undefined) return undefined
+    const now = this.clock.now()
+    rate.tokens = Math.min(rate.tokens + grown(rate.perSecond, now - rate.at), burstOf(rate.perSecond) * TOKEN)
+    rate.at = now
+    return rate
+  }
+
   #noteFairness(eligible: ModelJob[], served: ModelJob): void {
     const could = new Set(eligible.map(({ tenant }) => tenant))
     for (const tenant of this.tenants) {
@@ -210,6 +275,15 @@ export class FairWorld {
     if (job === undefined) throw new Error('next() gives a job that was never queued')
     return job
   }
+}
+
+/** What a second's worth is, and never less than one. */
+export function burstOf(perSecond: number): number {
+  return Math.max(1, Math.ceil(perSecond))
+}
+
+function grown(perSecond: number, ms: number): number {
+  return Math.round(perSecond * 10) * ms
 }
 
 /** Priority, then acceptance, then input order. */

@@ -9,9 +9,13 @@ type Op =
   | { op: 'due' | 'cancel' | 'release'; pick: number }
   | { op: 'cancelAll'; batch: number }
   | { op: 'take' }
-  | { op: 'set'; tenant: number; maxConcurrency: number; weight: number; paused: boolean }
+  | { op: 'advance'; ms: number }
+  | { op: 'set'; tenant: number; maxConcurrency: number; weight: number; paused: boolean; perSecond: number | null }
   | { op: 'requeue'; pick: number; priority: number }
 
+/** Rates of starts: in tenths, as the model has them. */
+const RATES = [0.1, 0.5, 1, 2.5, 3, 40]
+const rateOf = (jobsPerSecond: number | null) => ({ rate: { jobsPerSecond } })
 const nat = fc.nat({ max: 10_000 })
 const jobPlan: fc.Arbitrary<JobPlan> = fc.record({
   priority: fc.constantFrom(0, 0, 0, 1, -1),
@@ -43,6 +47,14 @@ const op: fc.Arbitrary<Op> = fc.oneof(
       maxConcurrency: fc.integer({ min: 1, max: 4 }),
       weight: fc.integer({ min: 1, max: 3 }),
       paused: fc.constantFrom(false, false, true),
+      perSecond: fc.constantFrom(null, null, ...RATES),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      op: fc.constant('advance' as const),
+      ms: fc.constantFrom(0, 1, 99, 250, 333, 1_000, 5_000),
     }),
   },
   {
@@ -50,7 +62,13 @@ const op: fc.Arbitrary<Op> = fc.oneof(
     arbitrary: fc.record({ op: fc.constant('requeue' as const), pick: nat, priority: fc.constantFrom(-1, 0, 1) }),
   },
 )
-const settings = fc.record({ maxConcurrency: fc.integer({ min: 1, max: 4 }), weight: fc.integer({ min: 1, max: 3 }) })
+const settings = fc
+  .record({
+    maxConcurrency: fc.integer({ min: 1, max: 4 }),
+    weight: fc.integer({ min: 1, max: 3 }),
+    perSecond: fc.constantFrom(null, null, ...RATES),
+  })
+  .map(({ perSecond, ...rest }): TenantSettings => ({ ...rest, ...rateOf(perSecond) }))
 const worldOptions = fc.record({
   tenants: fc.array(settings, { minLength: 1, maxLength: 4 }),
   hostCaps: fc.constantFrom<number[]>([], [1, 1], [1, 2], [2, 3]),
@@ -95,10 +113,12 @@ function perform(world: FairWorld, step: Op): void {
     }
     case 'set': {
       const tenant = pickOf(world.tenants, step.tenant)
-      const { maxConcurrency, weight, paused } = step
-      if (tenant) world.set(tenant, { maxConcurrency, weight, paused })
+      const { maxConcurrency, weight, paused, perSecond } = step
+      if (tenant) world.set(tenant, { maxConcurrency, weight, paused, ...rateOf(perSecond) })
       return
     }
+    case 'advance':
+      return world.advance(step.ms)
     default:
       return performOnJob(world, step)
   }
@@ -159,8 +179,9 @@ describe('FairQueue, against a model that looks at every job', () => {
           while (world.queued().length > 0 || world.running().length > 0) {
             for (let job = world.take(); job !== null; job = world.take()) started.push(job)
             const ending = pickOf(world.running(), picks.next().value ?? 0)
-            if (ending === undefined) break
-            world.release(ending)
+            if (ending !== undefined) world.release(ending)
+            else if (world.timers.size > 0) world.advance(world.clock.nextAt - world.clock.now())
+            else break
           }
 
           expect(world.queued()).toEqual([])

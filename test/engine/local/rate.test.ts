@@ -17,7 +17,7 @@ function start(perSecond: number, { upMs = 0, ...habits }: { upMs?: number } & B
 /** Start as many as may start now. */
 function startAll(rate: StartRate): number {
   let count = 0
-  for (; rate.open; count++) rate.spend()
+  for (; rate.open && count < 20_000; count++) rate.spend()
   return count
 }
 
