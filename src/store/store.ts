@@ -195,7 +195,13 @@ export interface Store extends DirectoryStore {
   /** Whether the tenant had a batch of this id that was deleted not long ago. */
   wasDeleted(tenantId: string, id: string): Promise<boolean>
   /**
-   * One small step of deleting what is too old; resolves with how many rows it deleted, 0 when nothing is left to do.
+   * Delete a tenant with its keys, and put its batches up to number `lastNo` out of everybody's sight: on disk when it
+   * resolves. A tenant made anew under the same id finds nothing of them. Their rows go step by step in `expire`; nothing
+   * may be committed for them from the first of these steps on.
+   */
+  deleteTenant(tenantId: string, lastNo: BatchNo): Promise<void>
+  /**
+   * One small step of deleting what is too old, or was a deleted tenant's; resolves with how many rows it deleted, 0 when nothing is left to do.
    * Instants in milliseconds since the epoch: what drained, was used or was deleted before them goes.
    */
   expire(step: { now: number; drainedBefore: number; keysBefore: number; tombstonesBefore: number }): Promise<number>

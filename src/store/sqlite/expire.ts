@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { JOBS_PER_BATCH, type Store } from '../store.ts'
+import { digOne } from './graves.ts'
 
 /** Batches that one step takes out of sight. */
 const BATCHES = 50
@@ -9,26 +10,35 @@ const ROWS = 2_000
 
 /**
  * One step of deleting what is too old, inside a transaction. A batch goes out of sight at once, leaving a tombstone; its
- * jobs and log follow over as many steps as they need.
+ * jobs and log follow over as many steps as they need. What deleted tenants had goes the same way.
  *
  * @returns How many rows were deleted: 0 when there is nothing left to do.
  */
 export function expireStep(database: DatabaseSync, step: Parameters<Store['expire']>[0]): number {
   const { now, drainedBefore, keysBefore, tombstonesBefore } = step
-  return hideBatches(database, drainedBefore, now) + purgeOne(database) + forget(database, keysBefore, tombstonesBefore)
+  return (
+    digOne(database, (rows) => hide(database, rows, now)) +
+    hideBatches(database, drainedBefore, now) +
+    purgeOne(database) +
+    forget(database, keysBefore, tombstonesBefore)
+  )
 }
 
 function hideBatches(database: DatabaseSync, drainedBefore: number, now: number): number {
   const rows = database
     .prepare('SELECT no, id, tenant_id FROM batches WHERE drained_at < ? ORDER BY drained_at LIMIT ?')
     .all(drainedBefore, BATCHES)
+  hide(database, rows, now)
+  return rows.length
+}
+
+function hide(database: DatabaseSync, rows: Record<string, unknown>[], now: number): void {
   const bury = database.prepare('INSERT INTO tombstones (no, id, tenant_id, deleted_at, purged) VALUES (?, ?, ?, ?, 0)')
   for (const { no, id, tenant_id } of rows) {
-    bury.run(no, id, tenant_id, now)
+    bury.run(Number(no), String(id), String(tenant_id), now)
     unlabel(database, Number(no), String(tenant_id))
-    database.prepare('DELETE FROM batches WHERE no = ?').run(no)
+    database.prepare('DELETE FROM batches WHERE no = ?').run(Number(no))
   }
-  return rows.length
 }
 
 /** The header has the labels, so that their table need not be searched. */

@@ -41,7 +41,7 @@ export const MIGRATIONS: readonly string[] = [
 
   CREATE TABLE idempotency (
     tenant_id TEXT NOT NULL, key TEXT NOT NULL, request_hash TEXT NOT NULL, answer TEXT NOT NULL,
-    created_at REAL NOT NULL, PRIMARY KEY (tenant_id, key)
+    created_at REAL NOT NULL, no INTEGER NOT NULL, PRIMARY KEY (tenant_id, key)
   ) WITHOUT ROWID;
   CREATE INDEX idempotency_age ON idempotency (created_at);
 
@@ -51,5 +51,10 @@ export const MIGRATIONS: readonly string[] = [
   );
   CREATE UNIQUE INDEX tombstones_id ON tombstones (id);
   CREATE INDEX tombstones_unpurged ON tombstones (no) WHERE purged = 0;
+  CREATE INDEX tombstones_tenant ON tombstones (tenant_id, no);
+
+  -- Tenants that were deleted and whose rows are on their way out. What has this tenant_id and a number up to last_no is
+  -- nobody's and is shown to nobody; what has a higher one belongs to a new tenant of the same name.
+  CREATE TABLE graves (tenant_id TEXT PRIMARY KEY, last_no INTEGER NOT NULL) WITHOUT ROWID;
   `,
 ]

@@ -16,6 +16,7 @@ import {
   type TenantRow,
 } from '../store.ts'
 import { unpackEntries } from './entries.ts'
+import { lastDead } from './graves.ts'
 import { JobRows, readJobs } from './history.ts'
 
 /** About how many characters a page may hold; the entry that goes past it is the page's last. */
@@ -46,7 +47,9 @@ export class SqliteReader {
 
   lastBatchNo(): number {
     return Number(
-      this.#get('SELECT max(no) AS no FROM (SELECT no FROM batches UNION ALL SELECT no FROM tombstones)')?.no ?? 0,
+      this.#get(
+        'SELECT max(no) AS no FROM (SELECT no FROM batches UNION ALL SELECT no FROM tombstones UNION ALL SELECT last_no FROM graves)',
+      )?.no ?? 0,
     )
   }
 
@@ -72,13 +75,14 @@ export class SqliteReader {
   }
 
   idempotent(tenantId: string, key: string): { hash: string; answer: string } | null {
-    const sql = 'SELECT request_hash, answer FROM idempotency WHERE tenant_id = ? AND key = ?'
+    const sql = `SELECT request_hash, answer FROM idempotency WHERE tenant_id = ?1 AND key = ?2 AND no > ${lastDead('?1')}`
     const row = this.#get(sql, tenantId, key)
     return row === undefined ? null : { hash: String(row.request_hash), answer: String(row.answer) }
   }
 
   batch(tenantId: string, id: string): BatchRow | null {
-    const row = this.#get('SELECT * FROM batches WHERE id = ? AND tenant_id = ?', id, tenantId)
+    const sql = `SELECT * FROM batches WHERE id = ?1 AND tenant_id = ?2 AND no > ${lastDead('?2')}`
+    const row = this.#get(sql, id, tenantId)
     return row === undefined ? null : batchRow(row)
   }
 
@@ -90,7 +94,8 @@ export class SqliteReader {
     limit: number
   }): BatchRow[] {
     const labels = Object.entries(query.labels)
-    const conditions = ['tenant_id = ?1', 'no < ?2', ...(query.state === undefined ? [] : ['state = ?3'])]
+    const alive = `no > ${lastDead('?1')}`
+    const conditions = ['tenant_id = ?1', 'no < ?2', alive, ...(query.state === undefined ? [] : ['state = ?3'])]
     const values: (string | number)[] = [
       query.tenantId,
       query.before,
@@ -199,11 +204,13 @@ export class SqliteReader {
   }
 
   wasDeleted(tenantId: string, id: string): boolean {
-    return this.#get('SELECT 1 FROM tombstones WHERE id = ? AND tenant_id = ?', id, tenantId) !== undefined
+    const sql = `SELECT 1 FROM tombstones WHERE id = ?1 AND tenant_id = ?2 AND no > ${lastDead('?2')}`
+    return this.#get(sql, id, tenantId) !== undefined
   }
 
   unfinished(): BatchRow[] {
-    return this.#all('SELECT * FROM batches WHERE drained_at IS NULL ORDER BY no').map(batchRow)
+    const alive = `no > ${lastDead('batches.tenant_id')}`
+    return this.#all(`SELECT * FROM batches WHERE drained_at IS NULL AND ${alive} ORDER BY no`).map(batchRow)
   }
 
   history(no: BatchNo): BatchHistory {

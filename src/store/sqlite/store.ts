@@ -116,6 +116,10 @@ export class SqliteStore implements Store {
     return this.#reader.call('wasDeleted', tenantId, id)
   }
 
+  deleteTenant(tenantId: string, lastNo: BatchNo): Promise<void> {
+    return this.#writer.call('deleteTenant', tenantId, lastNo)
+  }
+
   expire(step: Parameters<Store['expire']>[0]): Promise<number> {
     return this.#writer.call('expire', step)
   }

@@ -13,6 +13,7 @@ import {
 } from '../store.ts'
 import { packEntries } from './entries.ts'
 import { expireStep } from './expire.ts'
+import { buryTenant, lastDead } from './graves.ts'
 
 /** Writes commit groups, one transaction each. Synchronous: it runs on the writer's thread. */
 export class SqliteWriter {
@@ -57,6 +58,10 @@ export class SqliteWriter {
     this.#statements.putKey.run(id, tenantId, name, hash, scopes, createdAt, expiresAt, revokedAt)
   }
 
+  deleteTenant(tenantId: string, lastNo: number): void {
+    this.#transaction(() => buryTenant(this.#database, tenantId, lastNo))
+  }
+
   #transaction(write: () => void): void {
     this.#database.exec('BEGIN IMMEDIATE')
     try {
@@ -73,8 +78,10 @@ export class SqliteWriter {
     const { no, id, tenantId, header, acceptedAt } = batch
     this.#statements.addBatch.run(no, id, tenantId, acceptedAt, header)
     const { key: idempotencyKey, hash, answer } = batch.idempotency ?? {}
-    if (idempotencyKey !== undefined && hash !== undefined && answer !== undefined)
-      this.#statements.addIdempotency.run(tenantId, idempotencyKey, hash, answer, acceptedAt)
+    if (idempotencyKey !== undefined && hash !== undefined && answer !== undefined) {
+      this.#statements.forgetDead.run(tenantId, idempotencyKey)
+      this.#statements.addIdempotency.run(tenantId, idempotencyKey, hash, answer, acceptedAt, no)
+    }
     for (const [key, value] of Object.entries(batch.labels)) this.#statements.addLabel.run(tenantId, key, value, no)
   }
 
@@ -104,7 +111,10 @@ export class SqliteWriter {
 
 const SQL = {
   addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')`,
-  addIdempotency: 'INSERT INTO idempotency (tenant_id, key, request_hash, answer, created_at) VALUES (?, ?, ?, ?, ?)',
+  addIdempotency:
+    'INSERT INTO idempotency (tenant_id, key, request_hash, answer, created_at, no) VALUES (?, ?, ?, ?, ?, ?)',
+  // A deleted tenant of the same name may have left it.
+  forgetDead: `DELETE FROM idempotency WHERE tenant_id = ?1 AND key = ?2 AND no <= ${lastDead('?1')}`,
   addLabel: 'INSERT INTO labels (tenant_id, key, value, no) VALUES (?, ?, ?, ?)',
   // Not OR REPLACE: that would also replace the job whose name is taken.
   addSpec: `INSERT INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)
