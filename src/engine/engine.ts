@@ -227,6 +227,14 @@ export interface Engine {
   tenant(tenantId: string): TenantView
   /** Take over a tenant's settings; caps act at once. */
   applyTenant(tenantId: string, settings: TenantSettings): void
+  /**
+   * Delete a tenant with its keys and all its work; on disk when it resolves. Running attempts are told to stop, queued jobs
+   * never start, waits and streams end without a last line, and nothing of it can be read any more. Its rows go in small
+   * steps, after a restart too. A new tenant of the same name can begin at once, and finds nothing of the old one: an
+   * attempt that ignores its abort keeps its slot of the server and of its host, not one of the new tenant's.
+   * @throws {OverloadedError} nothing was deleted.
+   */
+  deleteTenant(tenantId: string): Promise<void>
 
   /** True while new work is accepted. */
   readonly accepting: boolean

@@ -44,6 +44,8 @@ export class FakeEngine implements Engine {
     weight: 1,
     rate: { jobsPerSecond: null, requestsPerMinute: null },
   }
+  /** What the store would delete with a tenant. */
+  onDelete: (tenantId: string) => void = () => undefined
   /** How many jobs a page of `allJobs` has. */
   pageSize = 2
 
@@ -158,6 +160,11 @@ export class FakeEngine implements Engine {
 
   applyTenant(tenantId: string, settings: object): void {
     this.#note('applyTenant', tenantId, settings)
+  }
+
+  async deleteTenant(tenantId: string): Promise<void> {
+    this.#note('deleteTenant', tenantId)
+    this.onDelete(tenantId)
   }
 
   async drain(graceMs: number): Promise<void> {

@@ -53,6 +53,11 @@ export class FakeDirectory implements DirectoryStore {
   async putKey(row: KeyRow): Promise<void> {
     this.keyRows.set(row.id, row)
   }
+  /** A tenant with its keys, as the engine has its store do it. */
+  drop(tenantId: string): void {
+    this.tenantRows.delete(tenantId)
+    for (const { id } of [...this.keyRows.values()].filter((row) => row.tenantId === tenantId)) this.keyRows.delete(id)
+  }
 }
 
 /** A clock that stands still until a test moves it. */
@@ -100,6 +105,7 @@ export async function startFake({ env = {}, clock = systemClock, kinds = FAKE_KI
   const keys = new KeyRing({ store: directory, clock, adminKey: config.adminKey, auth: config.auth })
   const key = (await keys.load()) ?? ''
   const engine = new FakeEngine()
+  engine.onDelete = (id) => directory.drop(id)
   const log = new LogLines()
   const logger = buildLogger({ level: 'info', destination: log })
   const app = buildApp({ engine, keys, directory, config, kinds, clock, logger })

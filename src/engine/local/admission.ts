@@ -43,6 +43,7 @@ export class Admission {
    */
   reserve(tenant: Tenant, count: number, present: number): Release {
     const { maxBatchJobs, maxQueuedJobs } = this.#tenants.limits(tenant)
+    if (tenant.closed) throw beingDeleted()
     if (present + count > maxBatchJobs) throw new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
     if (count > maxQueuedJobs) throw new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
     if (!this.#fits(tenant, count)) throw this.#full(tenant, count)
@@ -74,6 +75,11 @@ export class Admission {
       if (this.#canWrite()) admit(this.#take(tenant, count))
       else refuse(unwritable())
     }
+  }
+
+  /** The tenant was deleted: its submissions that wait are refused. */
+  dismiss(tenant: Tenant): void {
+    for (const { refuse } of [...(this.#lines.get(tenant) ?? [])]) refuse(beingDeleted())
   }
 
   /** Nobody enters any more: who waits is told so. */
@@ -155,6 +161,11 @@ export class Admission {
     this.#heldBytes -= waiting.bytes
     if (line.length === 0) this.#lines.delete(tenant)
   }
+}
+
+/** Nothing more of the tenant enters; once it is deleted, its keys say so. */
+export function beingDeleted(): OverloadedError {
+  return new OverloadedError('The tenant is being deleted; nothing was accepted.', 5)
 }
 
 function unwritable(): OverloadedError {

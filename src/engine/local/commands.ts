@@ -79,7 +79,7 @@ export class Commands {
     const [text] = await this.#store.specs(live.no, { from: index, limit: 1 })
     if (text === undefined) return
     const kept = specOf(live, text, index)
-    if (kept === null) return
+    if (kept === null || live.tenant.deleted) return
     const { kind, name } = kept
     this.#runtime.journal.addJobs({
       no: live.no,

@@ -7,6 +7,7 @@ import {
   EmptyWaitSetError,
   JobFinishedError,
   NotFoundError,
+  OverloadedError,
   ShuttingDownError,
 } from '../../errors.ts'
 import { parseJobId } from '../../ids.ts'
@@ -268,6 +269,27 @@ export class LocalEngine implements Engine {
     this.#runtime.fair.refresh(tenant.queue)
     this.#runtime.admission.serve(tenant)
     this.#runtime.kick()
+  }
+
+  async deleteTenant(tenantId: string): Promise<void> {
+    const tenant = this.#tenants.get(tenantId)
+    if (tenant.closed) throw new NotFoundError()
+    // Whatever has a number by now is gone with it, on disk already or not; nothing more of it gets one.
+    tenant.closed = true
+    const goOn = this.#retention.hold()
+    try {
+      await this.#store.deleteTenant(tenantId, this.#intake.lastNo)
+    } catch (cause) {
+      tenant.closed = false
+      goOn()
+      throw new OverloadedError('The store cannot write now; nothing was deleted.', 5, { cause })
+    }
+    this.#tenants.forget(tenant)
+    void this.#runtime.discard(tenant).then(async () => {
+      // No row is deleted before the last that may still be written is.
+      await this.#runtime.journal.committed()
+      goOn()
+    })
   }
 
   drain(graceMs: number): Promise<void> {

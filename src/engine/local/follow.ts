@@ -148,7 +148,7 @@ export class Follower {
         else timer = this.#clock.after(Math.ceil(left), onTimer)
       }
       let timer = this.#clock.after(Math.ceil(Math.min(timeoutMs, 2 ** 31 - 1)), onTimer)
-      const stopListening = live.onPublish(() => condition() && finish())
+      const stopListening = live.onPublish(() => (condition() || live.tenant.deleted) && finish())
       signal?.addEventListener('abort', finish, { once: true })
       this.#shutdown.addEventListener('abort', finish, { once: true })
     })

@@ -15,6 +15,7 @@ import type { Vault } from '../../secrets/vault.ts'
 import type { NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { BatchSubmission, BatchView, Idempotency, SubmitOptions } from '../engine.ts'
 import { headerOf, liveView } from '../views.ts'
+import { beingDeleted } from './admission.ts'
 import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
 import { newBatchQueue } from './queues.ts'
@@ -52,6 +53,11 @@ export class Intake {
     this.#lastNo = options.store.lastBatchNo
   }
 
+  /** The highest number that a batch was given, whether it is on disk yet or not. */
+  get lastNo(): number {
+    return this.#lastNo
+  }
+
   /**
    * Answer a request with an Idempotency-Key: as the first time when there was one, else with `submit`.
    * @throws {IdempotencyConflictError} {IdempotencyMismatchError}
@@ -80,6 +86,8 @@ export class Intake {
     const tenant = this.#runtime.tenants.get(tenantId)
     const release = await this.#runtime.admission.enter(tenant, submission.jobs.length, hold)
     try {
+      // It may have been deleted while it waited for room.
+      if (tenant.closed) throw beingDeleted()
       const live = this.#newLive(tenant, submission)
       const effects = this.#accept(live, submission)
       const view = liveView(live.id, live.header, live.core)

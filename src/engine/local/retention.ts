@@ -18,6 +18,7 @@ export class Retention {
   readonly #onError: (error: unknown) => void
   #timer: TimerHandle | null = null
   #sweeping: Promise<void> | null = null
+  #held = 0
   #closed = false
 
   /** @param options.retentionMs - How long a drained batch can be read. */
@@ -46,6 +47,15 @@ export class Retention {
     return this.#sweeping
   }
 
+  /** Take no further step until the returned function is called, which sweeps at once. */
+  hold(): () => void {
+    this.#held++
+    return () => {
+      this.#held--
+      void Promise.resolve(this.#sweeping).then(() => this.sweep())
+    }
+  }
+
   /** Stop after the step under way. May be called twice. */
   async close(): Promise<void> {
     this.#closed = true
@@ -55,7 +65,7 @@ export class Retention {
 
   async #sweep(): Promise<void> {
     try {
-      while (!this.#closed && (await this.#step()) > 0);
+      while (!this.#closed && this.#held === 0 && (await this.#step()) > 0);
     } catch (error) {
       this.#onError(error)
     }

@@ -4,6 +4,7 @@ import type { Effect, LogEntry, TimerKind } from '../../core/events.ts'
 import { INTERRUPTED } from '../../core/restart.ts'
 import { isTerminal, Job } from '../../core/states.ts'
 import { type Input, step } from '../../core/step.ts'
+import { NotFoundError } from '../../errors.ts'
 import type { AttemptEnd } from '../../jobs/attempt.ts'
 import type { JobKind } from '../../jobs/kind.ts'
 import type { JobRecord, Store } from '../../store/store.ts'
@@ -16,7 +17,7 @@ import type { LiveBatch } from './live-batch.ts'
 import type { BatchQueue, TenantQueue } from './queues.ts'
 import { StartRate } from './rate.ts'
 import { Slots } from './slots.ts'
-import type { Tenants } from './tenants.ts'
+import type { Tenant, Tenants } from './tenants.ts'
 import { Timers } from './timers.ts'
 
 /** How the runtime tells of what an operator should know. */
@@ -36,6 +37,9 @@ interface Ended {
 }
 
 const RETRY_COMMIT_MS = 250
+
+/** Batches of a deleted tenant that leave memory in one turn of the event loop. */
+const DROPPED_AT_ONCE = 100
 
 /** The record of a job that was cancelled or timed out before it started, and the start of all others. */
 const NEVER_STARTED: Omit<JobRecord, 'no' | 'index' | 'count'> = {
@@ -116,15 +120,19 @@ export class Runtime {
   /** A batch that has not drained, if it is this tenant's. */
   find(tenantId: string, batchId: string): LiveBatch | null {
     const live = this.#live.get(batchId)
-    return live !== undefined && live.tenant.id === tenantId ? live : null
+    return live !== undefined && live.tenant.id === tenantId && !live.tenant.deleted ? live : null
   }
 
   values(): Iterable<LiveBatch> {
     return this.#live.values()
   }
 
-  /** Take in a batch that is on disk: from now on it runs. */
+  /** Take in a batch that is on disk: from now on it runs. @throws {NotFoundError} when its tenant was deleted meanwhile. */
   enter(live: LiveBatch, effects: Effect[], { kick = true } = {}): void {
+    if (live.tenant.deleted) {
+      this.#drop(live)
+      throw new NotFoundError()
+    }
     this.#live.set(live.id, live)
     this.#byQueue.set(live.queue, live)
     live.tenant.queued += live.core.counts[Job.queued]
@@ -135,6 +143,7 @@ export class Runtime {
 
   /** One turn: let the core decide what `input` means and do what it says. */
   apply(live: LiveBatch, input: Input, { now = this.clock.now(), ended }: { now?: number; ended?: Ended } = {}): void {
+    if (live.tenant.deleted) return
     const effects = this.#decide(live, input, now)
     this.log(live, effects, ended)
     for (const effect of effects) this.#perform(live, effect)
@@ -176,6 +185,7 @@ export class Runtime {
 
   /** Write down a job that is being stopped as it is now. */
   recordCancelling(live: LiveBatch, index: number): void {
+    if (live.tenant.deleted) return
     const { core } = live
     const cause = cancelCause(core, index) ?? timeoutCause(core, index)
     const record = { ...startedRecord(live, index), state: Job.cancelling, cause, reason: reasonOf(core, index) }
@@ -202,6 +212,26 @@ export class Runtime {
     this.#abandoned = true
     const now = this.clock.now()
     for (const live of this.#live.values()) for (const running of live.attempts.values()) running.abort('shutdown', now)
+  }
+
+  /**
+   * The tenant was deleted: at once its attempts are told to stop and whoever waits is told, and nothing of it enters the
+   * core or the journal any more. Resolves when all its batches have left memory, a few each turn of the event loop.
+   */
+  async discard(tenant: Tenant): Promise<void> {
+    this.fair.refresh(tenant.queue)
+    const lives = [...this.#live.values()].filter((live) => live.tenant === tenant)
+    const now = this.clock.now()
+    for (const live of lives) {
+      for (const running of live.attempts.values()) running.abort('batch_cancel', now)
+      live.publish(live.publishedSeq)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    this.admission.dismiss(tenant)
+    for (const [i, live] of lives.entries()) {
+      if (i % DROPPED_AT_ONCE === DROPPED_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve))
+      this.#drop(live)
+    }
   }
 
   /** Forget everything. */
@@ -274,11 +304,13 @@ export class Runtime {
     running.ended()
     if (running.stuck) live.tenant.stuck--
     this.#running--
-    if (!this.#abandoned) {
+    if (live.tenant.deleted) this.fair.release(live.queue, index)
+    else if (!this.#abandoned) {
       const input: Input = end.type === 'threw' ? { type: 'threw', index, error: end.facts } : { type: end.type, index }
       this.apply(live, input, { ended: { index, end } })
     }
     live.attempts.delete(index)
+    if (live.tenant.deleted) this.#releaseHosts(live)
     if (this.#running === 0) for (const idle of this.#idle.splice(0)) idle()
   }
 
@@ -290,11 +322,22 @@ export class Runtime {
   /** A batch leaves memory when its last event can be read from the store. */
   #retire(live: LiveBatch): void {
     if (live.core.phase !== 'drained' || live.publishedSeq < live.core.seq) return
+    this.#drop(live)
+  }
+
+  #drop(live: LiveBatch): void {
     live.close()
     this.#live.delete(live.id)
     this.#byQueue.delete(live.queue)
     this.fair.forget(live.queue)
-    this.#hosts.release(live.queue)
+    const { parked } = live.queue
+    for (let lane = parked.peek(); lane !== undefined; lane = parked.peek()) parked.remove(lane)
+    this.#releaseHosts(live)
+  }
+
+  /** An attempt that is still stopping holds a place at its host: a host that was forgotten would give it away twice. */
+  #releaseHosts(live: LiveBatch): void {
+    if (live.attempts.size === 0 && !this.#live.has(live.id)) this.#hosts.release(live.queue)
   }
 }
 

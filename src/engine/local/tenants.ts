@@ -18,6 +18,10 @@ export interface Tenant {
   cancelling: number
   /** Jobs that ignore their abort. */
   stuck: number
+  /** It is being deleted: nothing more enters. */
+  closed: boolean
+  /** It was deleted: what still runs of it is stopping, and leaves no trace. */
+  deleted: boolean
 }
 
 /** What holds where a tenant has no setting of its own; without `rate` there is none. */
@@ -55,6 +59,8 @@ export class Tenants {
       drain: new DrainRate(),
       cancelling: 0,
       stuck: 0,
+      closed: false,
+      deleted: false,
     }
     this.#tenants.set(id, tenant)
     this.#pace(queue, this.#defaults.rate.jobsPerSecond)
@@ -78,6 +84,15 @@ export class Tenants {
     if (perSecond !== null && queue.rate !== null) return queue.rate.change(perSecond)
     queue.rate?.close()
     queue.rate = perSecond === null ? null : (this.#startRate?.(queue, perSecond) ?? null)
+  }
+
+  /** The tenant was deleted: who comes under its name from now on is another. */
+  forget(tenant: Tenant): void {
+    tenant.closed = true
+    tenant.deleted = true
+    tenant.queue.paused = true
+    tenant.queue.rate?.close()
+    this.#tenants.delete(tenant.id)
   }
 
   /** The limits that hold for a tenant. */
