@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { guard } from '../src/auth/guard.ts'
 import { acceptable } from '../src/http/accept.ts'
+import { FailedKeys } from '../src/http/failures.ts'
 import { admin } from './admin.ts'
 import { batches } from './batches.ts'
 import { docs } from './docs.ts'
@@ -14,15 +15,24 @@ import { tenant } from './tenant.ts'
 /** Every route: those of the API behind a key, and those that anybody may call. */
 export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
   await app.register(async (open) => {
+    refuseTenants(open)
     open.addHook('onRequest', acceptable)
     await open.register(health, parts)
     await open.register(docs)
   })
   await app.register(async (keyed) => {
     refuseWithoutScope(keyed)
-    keyed.addHook('onRequest', guard(parts.keys))
+    guard(keyed, { keys: parts.keys, failures: new FailedKeys({ clock: parts.clock }) })
     keyed.addHook('onRequest', acceptable)
     for (const plugin of [batches, lifecycle, events, jobs, tenant, admin]) await keyed.register(plugin, parts)
+  })
+}
+
+/** What belongs to tenants is behind a key: a route of the API that is put among the others is found at the start. */
+function refuseTenants(app: FastifyInstance): void {
+  app.addHook('onRoute', ({ url, config }) => {
+    if (url.startsWith('/v1') || config?.scope !== undefined)
+      throw new Error(`The route ${url} belongs behind a key, and is among those without.`)
   })
 }
 

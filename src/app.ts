@@ -13,6 +13,7 @@ import { documentationCsp } from './http/headers.ts'
 import { Observers } from './http/observers.ts'
 import { componentsOf, openApiOptions } from './http/openapi.ts'
 import { shedUnderPressure } from './http/pressure.ts'
+import { trustedProxies } from './http/proxies.ts'
 import { RouteTable } from './http/route-table.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
@@ -51,6 +52,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
     genReqId: newId,
     bodyLimit: config.bodyLimitBytes,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    trustProxy: trustedProxies(config.trustProxy),
     connectionTimeout: config.maxWaitMs + IDLE_MARGIN_MS,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
@@ -85,6 +87,7 @@ function prepare(app: FastifyInstance, newId: () => string): void {
   const table = new RouteTable()
   app.addHook('onRoute', (route) => table.add(route))
   app.decorateRequest('tenantId', '')
+  app.decorateRequest('session', null)
   app.decorateRequest('answerType', '')
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))

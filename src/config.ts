@@ -54,6 +54,24 @@ const secretKey = optional.refine(
   },
 )
 
+/** One proxy, or a network of them, as Fastify takes it. */
+const proxy = z.union([
+  z.enum(['loopback', 'linklocal', 'uniquelocal']),
+  z.ipv4(),
+  z.ipv6(),
+  z.cidrv4().refine((network) => !network.endsWith('/0')),
+  z.cidrv6().refine((network) => !network.endsWith('/0')),
+])
+
+const trustProxy = z
+  .string()
+  .transform((list) => (/^[1-9]\d?$/.test(list) ? Number(list) : list.split(',').map((entry) => entry.trim())))
+  .refine((value) => typeof value === 'number' || value.every((entry) => proxy.safeParse(entry).success), {
+    error: 'must be addresses or networks with commas between them, such as 10.0.0.7,fd00::/8, or 1 to 99 proxies',
+  })
+  .optional()
+  .transform((value): string[] | number | false => value ?? false)
+
 const choice = <const T extends [string, ...string[]]>(values: T) =>
   z.enum(values, { error: `must be one of ${values.join(', ')}` })
 
@@ -77,6 +95,11 @@ const TABLE = {
     'GATHERD_AUTH',
     choice(['on', 'off']).default('on'),
     '`off`: no keys, every caller is tenant `default`; on loopback only.',
+  ],
+  trustProxy: [
+    'GATHERD_TRUST_PROXY',
+    trustProxy,
+    'Proxies whose `X-Forwarded-For` is believed: addresses, networks, or their number; unset: none.',
   ],
   maxConcurrency: [
     'GATHERD_MAX_CONCURRENCY',
@@ -161,7 +184,8 @@ export interface Setting {
 /** Every setting, in the order of the README's table. */
 export const SETTINGS: readonly Setting[] = Object.values(TABLE).map(([name, schema, description]) => {
   const value = schema.safeParse(undefined).data
-  return { name, default: value === undefined ? null : String(value), description }
+  // What is off unless it is set has no value that could be written.
+  return { name, default: value === undefined || value === false ? null : String(value), description }
 })
 
 /**

@@ -120,6 +120,24 @@ export class TooManyObserversError extends ServiceError {
   }
 }
 
+/** Too many keys from the caller's address were no good lately: this one was not looked at. */
+export class TooManyFailedKeysError extends ServiceError {
+  readonly code = 'rate_limited'
+  override readonly retryAfterS: number
+  constructor(retryAfterS: number) {
+    super('Too many requests with a bad key came from your address; this one was not looked at.')
+    this.retryAfterS = retryAfterS
+  }
+}
+
+/** The tenant must stay: whoever asks depends on it. */
+export class TenantInUseError extends ServiceError {
+  readonly code = 'tenant_in_use'
+  constructor(detail: string) {
+    super(detail)
+  }
+}
+
 /** The service is stopping: no new work. */
 export class ShuttingDownError extends ServiceError {
   readonly code = 'shutting_down'

@@ -19,7 +19,9 @@ const OPEN = ['/livez', '/readyz']
 
 describe('buildApp', () => {
   it('asks for a key on every route but those for anybody, with one answer for every bad one', async () => {
-    await using service = await startFake()
+    // Each of them from an address of its own, or they would be too many.
+    await using service = await startFake({ env: { GATHERD_TRUST_PROXY: '1' } })
+    let callers = 0
     const revoked = await service.keys.create({ tenantId: 'default' })
     await service.keys.revoke('default', revoked.row.id)
     const bad = [undefined, 'Bearer', 'Basic eDp5', 'Bearer nope', `Bearer ${service.key}x`, `Bearer ${revoked.text}`]
@@ -27,7 +29,8 @@ describe('buildApp', () => {
     const answers = new Set<string>()
     for (const [method, path] of await operations(service)) {
       for (const authorization of OPEN.includes(path) ? [] : bad) {
-        const headers = authorization === undefined ? {} : { authorization }
+        const from = { 'x-forwarded-for': `10.0.${callers >> 8}.${callers++ & 255}` }
+        const headers = authorization === undefined ? from : { ...from, authorization }
         const response = await fetch(service.origin + path, { method, headers })
         const { instance: _, ...problem } = ProblemView.parse(await response.json())
         answers.add(JSON.stringify([response.status, response.headers.get('www-authenticate'), problem]))

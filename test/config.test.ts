@@ -23,6 +23,7 @@ describe('readConfig', () => {
       adminKey: undefined,
       secretKey: undefined,
       auth: 'on',
+      trustProxy: false,
       maxConcurrency: 256,
       tenantConcurrency: 16,
       hostConcurrency: 0,

@@ -1,11 +1,16 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { TooManyFailedKeysError } from '../errors.ts'
 import { EdgeError, unauthenticated } from '../http/errors.ts'
+import type { FailedKeys } from '../http/failures.ts'
 import type { Caller, KeyRing, Scope } from './keyring.ts'
+import { Session } from './sessions.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The tenant of the caller's key; empty on routes that no tenant calls. */
+    /** The tenant of the caller's key; empty on routes that no tenant calls, and for the admin key. */
     tenantId: string
+    /** Lasts as long as the caller's key; null without one that can end. */
+    session: Session | null
   }
   interface FastifyContextConfig {
     /** What a key must be good for to call this route; the app does not start when a route under `/v1` has none. */
@@ -13,17 +18,65 @@ declare module 'fastify' {
   }
 }
 
+/** What the guard goes by. */
+export interface GuardParts {
+  keys: KeyRing
+  failures: FailedKeys
+}
+
 /**
- * Lets a request with a good key on, and knows its tenant from then on; a hook for `onRequest`, before any body is read.
- * @throws {EdgeError} `unauthenticated` without a good key, `forbidden` with one for something else.
+ * Lets requests with a good key on, and knows their tenant from then on, before any body is read. A key that is good no more
+ * by the time of the call, or of its answer, is refused then.
  */
-export function guard(keys: KeyRing): (request: FastifyRequest) => Promise<void> {
-  return async (request) => {
-    const caller = isRepeated(request) ? null : keys.authenticate(request.headers.authorization)
-    if (caller === null) throw unauthenticated()
+export function guard(app: FastifyInstance, { keys, failures }: GuardParts): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const caller = known(request, keys, failures)
     if (!mayCall(caller, request.routeOptions.config.scope)) throw new EdgeError('forbidden', refusalOf(caller))
-    request.tenantId = caller === 'admin' ? '' : caller.tenantId
-  }
+    if (caller === 'admin') return
+    request.tenantId = caller.tenantId
+    if (caller.key !== null) request.session = opened(keys, caller.key, reply)
+  })
+  app.addHook('preHandler', (request, _reply, done) => {
+    if (request.session?.over) done(unauthenticated())
+    else done()
+  })
+  app.addHook('onSend', (request, _reply, payload: unknown, done) => {
+    if (!request.session?.over) return done(null, payload)
+    // Once: the answer that says so comes by here as well.
+    request.session = null
+    if (
+      payload !== null &&
+      typeof payload === 'object' &&
+      'destroy' in payload &&
+      typeof payload.destroy === 'function'
+    )
+      payload.destroy()
+    done(unauthenticated())
+  })
+}
+
+/**
+ * Who calls. An address that has failed too often is refused before anything is looked up or hashed, but for keys that
+ * were good there before; a request without a key fails without being counted.
+ * @throws {EdgeError} {TooManyFailedKeysError}
+ */
+function known(request: FastifyRequest, keys: KeyRing, failures: FailedKeys): Caller {
+  const { authorization } = request.headers
+  const isKey = (authorization?.trim() ?? '') !== ''
+  const waitMs = isKey ? failures.blockedFor(request.ip, authorization ?? '') : 0
+  if (waitMs > 0) throw new TooManyFailedKeysError(waitMs / 1_000)
+  const caller = isRepeated(request) ? null : keys.authenticate(authorization)
+  if (isKey && caller === null) failures.failed(request.ip, authorization ?? '')
+  if (caller === null) throw unauthenticated()
+  if (isKey) failures.succeeded(request.ip, authorization ?? '')
+  return caller
+}
+
+function opened(keys: KeyRing, key: { id: string; expiresAt: number | null }, { raw }: FastifyReply): Session {
+  const session = new Session(raw)
+  keys.sessions.open(key.id, key.expiresAt, session)
+  raw.once('close', () => keys.sessions.close(key.id, session))
+  return session
 }
 
 /** Two `Authorization` headers are no authorization: Node keeps the first, and somebody else may go by the second. */

@@ -3,12 +3,15 @@ import type { Clock } from '../clock.ts'
 import { NotFoundError } from '../errors.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../store/store.ts'
 import { digestOf, keyIdOf, newKey } from './key.ts'
+import { type Session, Sessions } from './sessions.ts'
 
 /** What a key may be used for. */
 export type Scope = 'jobs' | 'admin'
 
-/** Who calls: a tenant by one of its keys, or the operator by the admin key. */
-export type Caller = { tenantId: string; scopes: readonly string[] } | 'admin'
+/** Who calls: a tenant by one of its keys (null where none is needed), or the operator by the admin key. */
+export type Caller =
+  | { tenantId: string; scopes: readonly string[]; key: { id: string; expiresAt: number | null } | null }
+  | 'admin'
 
 /** The tenant of the first start, and of a service without authentication. */
 export const DEFAULT_TENANT = 'default'
@@ -38,6 +41,8 @@ const NOBODY = Buffer.alloc(32)
 
 /** The API keys, found by id in memory, kept by the store as digests. */
 export class KeyRing {
+  /** The requests that its keys are good for. */
+  readonly sessions: Sessions
   readonly #store: DirectoryStore
   readonly #clock: Clock
   readonly #admin: Buffer | null
@@ -47,6 +52,7 @@ export class KeyRing {
   constructor({ store, clock, adminKey, auth = 'on' }: KeyRingOptions) {
     this.#store = store
     this.#clock = clock
+    this.sessions = new Sessions({ clock })
     this.#admin = adminKey === undefined ? null : digestOf(adminKey)
     this.#open = auth === 'off'
   }
@@ -92,11 +98,30 @@ export class KeyRing {
     return rows.sort((a, b) => a.createdAt - b.createdAt)
   }
 
-  /** Make a key useless, at once and for good. May be called twice. @throws {NotFoundError} when the tenant has no such key. */
-  async revoke(tenantId: string, keyId: string): Promise<void> {
+  /** Whether no key is needed: then everybody is tenant {@link DEFAULT_TENANT}. */
+  get isOpen(): boolean {
+    return this.#open
+  }
+
+  /**
+   * Make a key useless, at once and for good, for the requests under way too. May be called twice.
+   *
+   * @param by - A request that is answered all the same: the one that asks for this.
+   * @throws {NotFoundError} when the tenant has no such key.
+   */
+  async revoke(tenantId: string, keyId: string, by: Session | null = null): Promise<void> {
     const row = this.#keys.get(keyId)
     if (row?.tenantId !== tenantId) throw new NotFoundError()
     if (row.revokedAt === null) await this.#put({ ...row, revokedAt: Math.floor(this.#clock.now()) })
+    this.sessions.end(keyId, by)
+  }
+
+  /** The tenant was deleted, and its keys with it: forget them, and end the requests that they were good for. */
+  forget(tenantId: string): void {
+    for (const { id } of this.list(tenantId)) {
+      this.#keys.delete(id)
+      this.sessions.end(id)
+    }
   }
 
   /**
@@ -107,10 +132,12 @@ export class KeyRing {
     const text = /^bearer +([\x21-\x7e]{1,512})$/i.exec(header ?? '')?.[1] ?? ''
     const digest = digestOf(text)
     if (this.#admin && timingSafeEqual(digest, this.#admin)) return 'admin'
-    if (this.#open) return { tenantId: DEFAULT_TENANT, scopes: ['jobs'] }
+    if (this.#open) return { tenantId: DEFAULT_TENANT, scopes: ['jobs'], key: null }
     const row = this.#keys.get(keyIdOf(text) ?? '')
     const same = timingSafeEqual(digest, row ? Buffer.from(row.hash, 'hex') : NOBODY)
-    return row && same && this.#isValid(row) ? { tenantId: row.tenantId, scopes: row.scopes } : null
+    if (!row || !same || !this.#isValid(row)) return null
+    const { id, tenantId, scopes, expiresAt } = row
+    return { tenantId, scopes, key: { id, expiresAt } }
   }
 
   #isValid({ revokedAt, expiresAt }: KeyRow): boolean {

@@ -18,8 +18,8 @@ export class Observers {
   }
 
   /**
-   * A signal for what only watches: it aborts when the caller is gone or the server closes, and never touches a job. The
-   * request counts until it is answered; asking again for the same one gives the same signal.
+   * A signal for what only watches: it aborts when the caller is gone, its key is good no more or the server closes, and
+   * never touches a job. The request counts until it is answered; asking again for the same one gives the same signal.
    * @throws {TooManyObserversError}
    */
   watch(request: FastifyRequest, reply: FastifyReply): AbortSignal {
@@ -36,7 +36,8 @@ export class Observers {
     }
     if (reply.raw.destroyed) left()
     else reply.raw.once('close', left)
-    const signal = AbortSignal.any([gone.signal, this.#closing])
+    const { session } = request
+    const signal = AbortSignal.any([gone.signal, this.#closing, ...(session ? [session.signal] : [])])
     this.#signals.set(reply.raw, signal)
     return signal
   }

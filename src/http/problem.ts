@@ -32,6 +32,7 @@ export const PROBLEMS: Readonly<Record<string, readonly [status: number, title: 
   batch_finished: [409, 'Batch finished'],
   idempotency_conflict: [409, 'Request in progress'],
   job_finished: [409, 'Job finished'],
+  tenant_in_use: [409, 'Tenant in use'],
   batch_too_large: [413, 'Batch too large'],
   body_too_large: [413, 'Body too large'],
   unsupported_media_type: [415, 'Unsupported media type'],

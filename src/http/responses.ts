@@ -42,13 +42,20 @@ export function problems(...codes: string[]): Record<number, Answer> {
 }
 
 /** The problems that any route behind a key can have. */
-export const KEYED = ['unauthenticated', 'forbidden', 'not_acceptable', 'invalid_argument', 'internal'] as const
+export const KEYED = [
+  'unauthenticated',
+  'forbidden',
+  'not_acceptable',
+  'invalid_argument',
+  'rate_limited',
+  'internal',
+] as const
 
 /** The problems of a route of a tenant that is refused while the service has too much to do. */
 export const SHED = ['overloaded'] as const
 
 /** The problems of a route that can hold its answer or stream it. */
-export const OBSERVED = ['rate_limited', ...SHED] as const
+export const OBSERVED = SHED
 
 /** The problems of a route that takes a body. */
 export const WITH_BODY = ['malformed_json', 'body_too_large', 'unsupported_media_type'] as const

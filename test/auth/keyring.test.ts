@@ -19,8 +19,8 @@ describe('KeyRing', () => {
   it("knows a tenant by each tenant's key", async () => {
     const { ring, a, b } = await ringOf()
 
-    expect(ring.authenticate(bearer(a.text))).toEqual({ tenantId: 'a', scopes: ['jobs'] })
-    expect(ring.authenticate(bearer(b.text))).toEqual({ tenantId: 'b', scopes: ['jobs', 'admin'] })
+    expect(ring.authenticate(bearer(a.text))).toEqual({ tenantId: 'a', scopes: ['jobs'], key: { id: a.row.id, expiresAt: null } })
+    expect(ring.authenticate(bearer(b.text))).toEqual({ tenantId: 'b', scopes: ['jobs', 'admin'], key: { id: b.row.id, expiresAt: null } })
   })
 
   it('takes the scheme in any case', async () => {
@@ -138,8 +138,8 @@ describe('KeyRing', () => {
   it('takes everybody for the tenant default when authentication is off, but for the admin', async () => {
     const { ring } = await ringOf({ adminKey: ADMIN_KEY, auth: 'off' })
 
-    expect(ring.authenticate(undefined)).toEqual({ tenantId: 'default', scopes: ['jobs'] })
-    expect(ring.authenticate('Bearer whatever')).toEqual({ tenantId: 'default', scopes: ['jobs'] })
+    expect(ring.authenticate(undefined)).toEqual({ tenantId: 'default', scopes: ['jobs'], key: null })
+    expect(ring.authenticate('Bearer whatever')).toEqual({ tenantId: 'default', scopes: ['jobs'], key: null })
     expect(ring.authenticate(bearer(ADMIN_KEY))).toBe('admin')
   })
 })
@@ -151,7 +151,7 @@ describe('KeyRing.load', () => {
 
     const text = await ring.load()
 
-    expect(ring.authenticate(bearer(text ?? ''))).toEqual({ tenantId: 'default', scopes: ['jobs'] })
+    expect(ring.authenticate(bearer(text ?? ''))).toMatchObject({ tenantId: 'default', scopes: ['jobs'] })
     expect([...store.tenantRows.keys()]).toEqual(['default'])
   })
 
