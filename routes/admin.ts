@@ -1,19 +1,22 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { empty, json, KEYED, problems, WITH_BODY } from '../src/http/responses.ts'
 import { sendJson } from '../src/http/splice.ts'
-import { adminTenant, findTenant, keyView, settingsOf } from '../src/http/tenants.ts'
+import { adminTenant, findTenant, keyView, TenantDesk } from '../src/http/tenants.ts'
 import { AdminTenantList, AdminTenantView, KeyList, NewKeyView } from '../src/schema/admin.ts'
 import { KeyBody, KeyParams, NewTenantParams, NoQuery, TenantBody, TenantParams } from '../src/schema/requests.ts'
 import type { RouteParts } from './parts.ts'
 
 /** `/v1/admin/tenants`: tenants and their keys, for the operator. */
 export const admin: FastifyPluginAsyncZod<RouteParts> = async (app, parts) => {
+  const desk = new TenantDesk(parts)
   listTenants(app, parts)
   readTenant(app, parts)
-  putTenant(app, parts)
-  createKey(app, parts)
+  putTenant(app, parts, desk)
+  patchTenant(app, parts, desk)
+  deleteTenant(app, desk)
+  createKey(app, desk)
   listKeys(app, parts)
-  revokeKey(app, parts)
+  revokeKey(app, desk)
 }
 
 type App = Parameters<typeof admin>[0]
@@ -59,7 +62,7 @@ function readTenant(app: App, { engine, directory }: RouteParts): void {
   })
 }
 
-function putTenant(app: App, { engine, directory, clock }: RouteParts): void {
+function putTenant(app: App, { engine }: RouteParts, desk: TenantDesk): void {
   app.route({
     method: 'PUT',
     url: '/v1/admin/tenants/:tenantId',
@@ -74,21 +77,65 @@ function putTenant(app: App, { engine, directory, clock }: RouteParts): void {
       response: {
         200: json(AdminTenantView, 'Replaced.'),
         201: json(AdminTenantView, 'Created.'),
-        ...problems(...KEYED, ...WITH_BODY),
+        ...problems(...KEYED, ...WITH_BODY, 'overloaded'),
       },
     },
     async handler(request, reply) {
-      const { tenantId: id } = request.params
-      const before = (await directory.tenants()).find((row) => row.id === id)
-      const row = { id, settings: settingsOf(request.body), createdAt: before?.createdAt ?? Math.floor(clock.now()) }
-      await directory.putTenant(row)
-      engine.applyTenant(id, row.settings)
-      return sendJson(reply.code(before ? 200 : 201), JSON.stringify(adminTenant(engine, row)))
+      const { row, isNew } = await desk.put(request.params.tenantId, request.body)
+      return sendJson(reply.code(isNew ? 201 : 200), JSON.stringify(adminTenant(engine, row)))
     },
   })
 }
 
-function createKey(app: App, { keys, directory }: RouteParts): void {
+function patchTenant(app: App, { engine }: RouteParts, desk: TenantDesk): void {
+  app.route({
+    method: 'PATCH',
+    url: '/v1/admin/tenants/:tenantId',
+    config: { scope: 'admin' },
+    schema: {
+      ...COMMON,
+      operationId: 'patchTenant',
+      summary: "Change some of a tenant's settings",
+      description: 'What is absent stays as it is; null follows the service again. Acts at once, on what runs as well.',
+      params: TenantParams,
+      body: TenantBody,
+      response: {
+        200: json(AdminTenantView, 'Changed.'),
+        ...problems(...KEYED, ...WITH_BODY, 'not_found', 'overloaded'),
+      },
+    },
+    async handler(request, reply) {
+      const row = await desk.patch(request.params.tenantId, request.body)
+      return sendJson(reply, JSON.stringify(adminTenant(engine, row)))
+    },
+  })
+}
+
+function deleteTenant(app: App, desk: TenantDesk): void {
+  app.route({
+    method: 'DELETE',
+    url: '/v1/admin/tenants/:tenantId',
+    config: { scope: 'admin' },
+    schema: {
+      ...COMMON,
+      operationId: 'deleteTenant',
+      summary: 'Delete a tenant, its keys and all its work',
+      description: [
+        `At once and for good: what runs of it is stopped, what is queued never starts, its keys are no keys any more, and its batches`,
+        `are found by nobody. Its data is deleted after the answer, in small steps. A new tenant of the same name can begin`,
+        `at once and sees nothing of it. A key cannot delete its own tenant.`,
+      ].join(' '),
+      params: TenantParams,
+      response: { 204: empty('Deleted.'), ...problems(...KEYED, 'not_found', 'tenant_in_use', 'overloaded') },
+    },
+    async handler(request, reply) {
+      await desk.remove(request.params.tenantId, request.tenantId)
+      return reply.code(204).send()
+    },
+  })
+}
+
+function createKey(app: App, desk: TenantDesk): void {
   app.route({
     method: 'POST',
     url: '/v1/admin/tenants/:tenantId/keys',
@@ -100,17 +147,10 @@ function createKey(app: App, { keys, directory }: RouteParts): void {
       description: '`key` is shown this once and kept nowhere.',
       params: TenantParams,
       body: KeyBody,
-      response: { 201: json(NewKeyView, 'Made.'), ...problems(...KEYED, ...WITH_BODY, 'not_found') },
+      response: { 201: json(NewKeyView, 'Made.'), ...problems(...KEYED, ...WITH_BODY, 'not_found', 'overloaded') },
     },
     async handler(request, reply) {
-      const { id: tenantId } = await findTenant(directory, request.params.tenantId)
-      const { name = null, scopes = ['jobs'], expiresAt } = request.body ?? {}
-      const { row, text } = await keys.create({
-        tenantId,
-        name,
-        scopes,
-        expiresAt: expiresAt ? Date.parse(expiresAt) : null,
-      })
+      const { row, text } = await desk.createKey(request.params.tenantId, request.body)
       return sendJson(reply.code(201), JSON.stringify({ ...keyView(row), key: text }))
     },
   })
@@ -136,7 +176,7 @@ function listKeys(app: App, { keys, directory }: RouteParts): void {
   })
 }
 
-function revokeKey(app: App, { keys }: RouteParts): void {
+function revokeKey(app: App, desk: TenantDesk): void {
   app.route({
     method: 'DELETE',
     url: '/v1/admin/tenants/:tenantId/keys/:keyId',
@@ -145,12 +185,13 @@ function revokeKey(app: App, { keys }: RouteParts): void {
       ...COMMON,
       operationId: 'revokeKey',
       summary: 'Revoke a key',
-      description: 'At once and for good. May be said again.',
+      description:
+        'At once and for good: open streams and waits of the key end. What it submitted goes on. May be said again.',
       params: KeyParams,
-      response: { 204: empty('Revoked.'), ...problems(...KEYED, 'not_found') },
+      response: { 204: empty('Revoked.'), ...problems(...KEYED, 'not_found', 'overloaded') },
     },
     async handler(request, reply) {
-      await keys.revoke(request.params.tenantId, request.params.keyId)
+      await desk.revokeKey(request.params.tenantId, request.params.keyId, request.session)
       return reply.code(204).send()
     },
   })

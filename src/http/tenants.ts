@@ -1,10 +1,113 @@
-import { stamp } from '../clock.ts'
+import { DEFAULT_TENANT, type KeyRing } from '../auth/keyring.ts'
+import type { Session } from '../auth/sessions.ts'
+import { type Clock, stamp } from '../clock.ts'
 import type { Engine, TenantSettings } from '../engine/engine.ts'
-import { NotFoundError } from '../errors.ts'
+import { NotFoundError, OverloadedError, ServiceError, TenantInUseError } from '../errors.ts'
+import type { KeyBody } from '../schema/requests.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../store/store.ts'
 
 /** Settings as they come in: null says the same as being absent. */
 export type SettingsBody = { [K in keyof TenantSettings]?: TenantSettings[K] | null | undefined }
+
+/** What the operator does to tenants and their keys, one change after the other, each on disk and in effect when it resolves. */
+export class TenantDesk {
+  readonly #engine: Engine
+  readonly #directory: DirectoryStore
+  readonly #keys: KeyRing
+  readonly #clock: Clock
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(options: { engine: Engine; directory: DirectoryStore; keys: KeyRing; clock: Clock }) {
+    this.#engine = options.engine
+    this.#directory = options.directory
+    this.#keys = options.keys
+    this.#clock = options.clock
+  }
+
+  /** Create a tenant, or replace all its settings. */
+  put(id: string, body: SettingsBody): Promise<{ row: TenantRow; isNew: boolean }> {
+    return this.#serially(async () => {
+      const before = (await this.#directory.tenants()).find((row) => row.id === id)
+      const createdAt = before?.createdAt ?? Math.floor(this.#clock.now())
+      const row = await this.#keep({ id, settings: settingsOf(body), createdAt })
+      return { row, isNew: before === undefined }
+    })
+  }
+
+  /** Change the settings that `change` names. @throws {NotFoundError} */
+  patch(id: string, change: SettingsBody): Promise<TenantRow> {
+    return this.#serially(async () => {
+      const row = await findTenant(this.#directory, id)
+      // Both are objects of settings, and so is what comes of them.
+      return await this.#keep({ ...row, settings: merged({ ...row.settings }, change) as TenantSettings })
+    })
+  }
+
+  /**
+   * Delete a tenant with its keys and work.
+   *
+   * @param callerId - The tenant of the key that asks for it; empty: of none.
+   * @throws {NotFoundError}
+   * @throws {TenantInUseError} for the caller's own tenant, so that whoever deletes can go on: there is always a next admin.
+   */
+  remove(id: string, callerId: string): Promise<void> {
+    return this.#serially(async () => {
+      await findTenant(this.#directory, id)
+      if (id === callerId) throw new TenantInUseError('The key that asks for it belongs to this tenant.')
+      if (this.#keys.isOpen && id === DEFAULT_TENANT)
+        throw new TenantInUseError('While authentication is off, every caller is this tenant.')
+      await this.#engine.deleteTenant(id)
+      this.#keys.forget(id)
+    })
+  }
+
+  /** Make a key; a body that says nothing makes a nameless one for jobs that never expires. @throws {NotFoundError} */
+  createKey(id: string, body: KeyBody): Promise<{ row: KeyRow; text: string }> {
+    const { name = null, scopes = ['jobs'], expiresAt } = body ?? {}
+    return this.#serially(async () => {
+      const { id: tenantId } = await findTenant(this.#directory, id)
+      const expiry = expiresAt ? Date.parse(expiresAt) : null
+      return await this.#keys.create({ tenantId, name, scopes: [...new Set(scopes)], expiresAt: expiry })
+    })
+  }
+
+  /** Make a key useless. @param by - The request that asks for it: it is answered, whatever its own key is. @throws {NotFoundError} */
+  revokeKey(id: string, keyId: string, by: Session | null): Promise<void> {
+    return this.#serially(() => this.#keys.revoke(id, keyId, by))
+  }
+
+  async #keep(row: TenantRow): Promise<TenantRow> {
+    await this.#directory.putTenant(row)
+    this.#engine.applyTenant(row.id, row.settings)
+    return row
+  }
+
+  /** A key must not be made for a tenant that is being deleted, nor one change undo another. */
+  #serially<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.#last.then(change).catch((cause: unknown) => {
+      if (cause instanceof ServiceError) throw cause
+      throw new OverloadedError('The store cannot write now; nothing was changed.', 5, { cause })
+    })
+    this.#last = changed.catch(() => {
+      // The next one does not depend on this one: its caller has the error.
+    })
+    return changed
+  }
+}
+
+/** A JSON merge patch (RFC 7396): null removes, objects are merged, anything else replaces. */
+function merged(target: Record<string, unknown>, patch: object): Record<string, unknown> {
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) delete target[name]
+    else if (isObject(value)) target[name] = merged(isObject(target[name]) ? { ...target[name] } : {}, value)
+    else if (value !== undefined) target[name] = value
+  }
+  return target
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
 
 /** A tenant as kept. @throws {NotFoundError} */
 export async function findTenant(directory: DirectoryStore, tenantId: string): Promise<TenantRow> {

@@ -172,9 +172,9 @@ const setting = (max: number, description: string) =>
     .max(max)
     .nullable()
     .optional()
-    .meta({ description: `${description} Null or absent: the service's default.` })
+    .meta({ description: `${description} Null: the service's default.` })
 
-const NO_RATE = "Null or absent: the service's default, which is none unless it was set."
+const NO_RATE = "Null: the service's default, which is none unless it was set."
 
 /** How fast a tenant may go. */
 const RateBody = z
@@ -200,7 +200,7 @@ const RateBody = z
   })
   .nullable()
   .optional()
-  .meta({ description: 'How fast the tenant may go. Null or absent: as the service has it for all.' })
+  .meta({ description: 'How fast the tenant may go. Null: as the service has it for all.' })
 
 /** `PUT /v1/admin/tenants/{tenantId}`. */
 export const TenantBody = z
@@ -210,9 +210,9 @@ export const TenantBody = z
     maxBatchJobs: setting(MAX_JOBS_EVER, 'Jobs that a batch may have.'),
     weight: setting(1_000, 'The share of the server when tenants compete.'),
     rate: RateBody,
-    paused: z.boolean().optional().meta({ description: 'True: no job starts.' }),
+    paused: z.boolean().nullable().optional().meta({ description: 'True: no job starts. Null: false.' }),
   })
-  .meta({ id: 'TenantSettings' })
+  .meta({ id: 'TenantSettings', description: 'In a `PUT` what is absent is null, in a `PATCH` it stays as it is.' })
 
 /** `POST /v1/admin/tenants/{tenantId}/keys`; no body at all makes a nameless key for jobs that never expires. */
 export const KeyBody = z
@@ -223,7 +223,11 @@ export const KeyBody = z
       .min(1)
       .max(2)
       .optional()
-      .meta({ description: 'Default `["jobs"]`.' }),
+      .meta({
+        description: 'Default `["jobs"]`: the tenant\'s own routes. `admin` is for the admin routes, of all tenants.',
+      }),
     expiresAt: z.iso.datetime({ error: 'Must be an instant such as 2027-01-01T00:00:00Z.' }).nullable().optional(),
   })
   .optional()
+/** See the schema. */
+export type KeyBody = z.output<typeof KeyBody>

@@ -60,7 +60,7 @@ describe('PUT /v1/admin/tenants/{tenantId}', () => {
 
     const response = await service.admin.put('/v1/admin/tenants/acme').send({})
 
-    expect(response.status).toBe(500)
+    expect([response.status, response.body.code]).toEqual([503, 'overloaded'])
     expect(service.engine.called('applyTenant')).toEqual([])
   })
 })
