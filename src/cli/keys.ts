@@ -1,3 +1,4 @@
+import type { Scope } from '../auth/keyring.ts'
 import { readConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import type { Command, Io } from './io.ts'
@@ -9,7 +10,7 @@ import { parsed } from './options.ts'
 
 const HELP = `gatherd keys: make, list and revoke API keys.
 
-  gatherd keys create [--tenant default] [--name <text>] [--expires-in 30d]
+  gatherd keys create [--tenant default] [--name <text>] [--scope jobs] [--expires-in 30d]
   gatherd keys list [--tenant default]
   gatherd keys revoke <key id> [--tenant default]
 
@@ -19,6 +20,8 @@ The keys of GATHERD_DATA_DIR are changed in place, which needs the service to be
   --url <http://host:port>  where the service is; GATHERD_URL is not read, so that no shell's variable redirects this
   --admin-key <key>         its GATHERD_ADMIN_KEY; better passed in that variable, as arguments can be seen by others
 
+  --scope jobs|admin        what a new key is for, jobs without it; twice for both. One for admin is good for the admin API
+                            over all tenants, as GATHERD_ADMIN_KEY is
   --expires-in <time>       a number with s, m, h or d; without it a key is good until it is revoked
   --json                    print JSON, as the API does
   --help
@@ -27,6 +30,7 @@ The keys of GATHERD_DATA_DIR are changed in place, which needs the service to be
 const OPTIONS = {
   tenant: { type: 'string', default: 'default' },
   name: { type: 'string' },
+  scope: { type: 'string', multiple: true },
   'expires-in': { type: 'string' },
   url: { type: 'string' },
   'admin-key': { type: 'string' },
@@ -67,11 +71,20 @@ function actionOf(io: Io, values: Values, [action, id, ...rest]: string[]): Acti
 
 function createAction(io: Io, values: Values): Action {
   const expiresAt = expiryAfter(values['expires-in'])
+  const scopes = scopesOf(values.scope)
   return async (desk) => {
-    const made = await desk.create(values.tenant, { name: values.name ?? null, expiresAt })
+    const made = await desk.create(values.tenant, { name: values.name ?? null, scopes, expiresAt })
     io.stdout.write(values.json ? `${JSON.stringify(made)}\n` : `${made.key}\n`)
     if (!values.json) io.stderr.write(`gatherd: key ${made.id} of tenant "${values.tenant}", shown this once.\n`)
   }
+}
+
+/** @throws {ConfigError} */
+function scopesOf(given: readonly string[] = ['jobs']): Scope[] {
+  return [...new Set(given)].map((scope) => {
+    if (scope === 'jobs' || scope === 'admin') return scope
+    throw new ConfigError(`--scope is jobs or admin, and not "${scope}".`)
+  })
 }
 
 async function list(io: Io, { tenant, json }: Values, desk: KeyDesk): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Scope } from '../../auth/keyring.ts'
 import { ConfigError } from '../../errors.ts'
 
 /** A key as shown: never its secret. The admin API's view. */
@@ -16,7 +17,7 @@ export interface KeyDesk {
   /** Makes the tenant as well, when there is none. `expiresAt` is ISO 8601 UTC; null: never. */
   create(
     tenantId: string,
-    options: { name: string | null; expiresAt: string | null },
+    options: { name: string | null; scopes: Scope[]; expiresAt: string | null },
   ): Promise<KeyInfo & { key: string }>
   /** @throws a `ServiceError` when there is no such tenant; so does `revoke`, for the key too. */
   list(tenantId: string): Promise<KeyInfo[]>

@@ -24,11 +24,11 @@ export async function directoryKeys(dataDir: string, mayCreate: boolean): Promis
   const ring = new KeyRing({ store, clock: systemClock, auth: 'off' })
   await ring.load()
   return {
-    async create(tenantId, { name, expiresAt }) {
+    async create(tenantId, { name, scopes, expiresAt }) {
       if (!(await hasTenant(store, tenantId)))
         await store.putTenant({ id: tenantId, settings: {}, createdAt: Math.floor(systemClock.now()) })
       const expiry = expiresAt === null ? null : Date.parse(expiresAt)
-      const { row, text } = await ring.create({ tenantId, name, expiresAt: expiry })
+      const { row, text } = await ring.create({ tenantId, name, scopes, expiresAt: expiry })
       return { ...keyView(row), key: text }
     },
     async list(tenantId) {
