@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
+import { ServiceError } from './errors.ts'
 
 /** How the log is written. */
 export interface LogOptions {
@@ -8,16 +9,72 @@ export interface LogOptions {
 }
 
 /**
- * The service's log, one JSON object a line. Of an error it keeps what we wrote ourselves: its class, code, message and stack,
- * not the fields that libraries hang on it, where addresses and headers are.
+ * The fields that a line may have. Whatever else is given is left out, and named in `dropped`: so nothing that a library
+ * hangs on an object, and no value of a tenant, gets into the log because nobody thought of it.
+ */
+const FIELDS: ReadonlySet<string> = new Set([
+  ...['tenantId', 'batchId', 'jobId', 'index', 'attempt', 'code', 'err', 'reason'],
+  ...['instance', 'method', 'route', 'status', 'ms'],
+  ...['listeningOn', 'dataDir', 'version', 'signal', 'graceMs', 'batches', 'name'],
+])
+
+/** In place of a text that may quote a request: libraries write URLs and values into theirs. */
+const UNTOLD = 'a library logged a text of its own'
+
+/**
+ * The service's log, one JSON object a line: some fields, see {@link FIELDS}, and a fixed message. Of an error it keeps
+ * the class, the code and where it was thrown, and its message if it is one of ours.
  */
 export function buildLogger({ level, destination }: LogOptions): Logger {
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: errorFields } }
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: errorFields },
+    hooks: { logMethod },
+  }
   return destination ? pino(options, destination) : pino(options)
+}
+
+function logMethod(this: Logger, args: unknown[], method: pino.LogFn): void {
+  const [first, second] = args
+  const fields = first instanceof Error ? { err: first } : isRecord(first) ? first : {}
+  method.call(this, allowed(fields), isFixed(first, second) ? second : UNTOLD)
+}
+
+/** Our own calls have an object and a message that is not taken from an error. */
+function isFixed(fields: unknown, message: unknown): message is string {
+  if (!isRecord(fields) || fields instanceof Error || typeof message !== 'string') return false
+  return !(fields.err instanceof Error && fields.err.message === message)
+}
+
+function allowed(fields: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(fields)
+  const dropped = entries.filter(([name]) => !FIELDS.has(name)).map(([name]) => name)
+  const kept = Object.fromEntries(entries.filter(([name]) => FIELDS.has(name)))
+  return dropped.length === 0 ? kept : { ...kept, dropped }
 }
 
 function errorFields(thrown: unknown): Record<string, unknown> {
   if (!(thrown instanceof Error)) return { type: typeof thrown }
-  const code = 'code' in thrown ? thrown.code : undefined
-  return { type: thrown.name, code, message: thrown.message, stack: thrown.stack }
+  const message = thrown instanceof ServiceError ? thrown.message : undefined
+  return { type: thrown.name, code: codeOf(thrown), message, stack: framesOf(thrown) }
+}
+
+/** Codes are names or numbers; anything longer is not one. */
+function codeOf(error: Error): unknown {
+  const code = 'code' in error ? error.code : undefined
+  return typeof code === 'number' || /^\w{1,64}$/.test(String(code)) ? code : undefined
+}
+
+/** A stack begins with the message, of any number of lines; its frames end with where they are. */
+function framesOf({ message, stack = '' }: Error): string {
+  const lines = stack.replace(message, '').split('\n')
+  return lines.filter((line) => FRAME.test(line)).join('\n')
+}
+
+const FRAME = /^ {4}at .*:\d+:\d+\)?$/
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }

@@ -69,8 +69,9 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     durable: config.dataDir !== IN_MEMORY,
     events: {
       stuck: (facts) => logger.warn(facts, 'job ignores its abort'),
-      commitFailed: (err) => logger.error({ err }, 'commit failed, will be tried again'),
-      retentionFailed: (err) => logger.error({ err }, 'deleting old batches failed, will be tried again'),
+      commitFailed: (err) => logger.error({ err, reason: reasonOf(err) }, 'commit failed, will be tried again'),
+      retentionFailed: (err) =>
+        logger.error({ err, reason: reasonOf(err) }, 'deleting old batches failed, will be tried again'),
       secretUnreadable: (facts) => logger.warn(facts, 'secrets cannot be read with this key'),
     },
   })
@@ -83,6 +84,10 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     await store.close()
   }
   return { engine, store, kinds, close }
+}
+/** Of the store's errors: SQLite names tables and columns, and quotes no values. */
+function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
 async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore): Promise<Vault> {

@@ -229,8 +229,9 @@ describe('buildApp', () => {
     const line = service.log.lines.find(({ msg }) => msg === 'request failed')
     expect(line).toMatchObject({
       instance: response.body.instance,
-      err: { type: 'TypeError', message: 'secret is undefined' },
+      err: { type: 'TypeError', stack: expect.stringContaining('    at ') },
     })
+    expect(JSON.stringify(service.log.lines)).not.toContain('secret is undefined')
   })
 
   it('logs a line for each answer, without ids, queries, bodies and keys', async () => {

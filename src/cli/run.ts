@@ -84,7 +84,7 @@ function surroundings({ stderr, exit }: Io, { logLevel }: Config): Parameters<ty
   // Standard output is for results.
   const logger = buildLogger({ level: logLevel, destination: stderr })
   const onFatal = (err: Error) => {
-    logger.fatal({ err }, 'the store is gone')
+    logger.fatal({ err, reason: err.message }, 'the store is gone')
     exit(70)
   }
   return { clock: systemClock, logger, version: packageJson.version, onFatal }

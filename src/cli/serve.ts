@@ -22,7 +22,7 @@ export const serve: Command = async (io) => {
   const logger = buildLogger({ level: config.logLevel })
   for (const name of withoutEffect(io.env)) logger.warn({ name }, 'this setting has no effect in this version')
   const onFatal = (err: Error) => {
-    logger.fatal({ err }, 'the store is gone')
+    logger.fatal({ err, reason: err.message }, 'the store is gone')
     io.exit(70)
   }
   // From now on: as PID 1 of a container, a signal without a handler does nothing.
@@ -35,7 +35,7 @@ export const serve: Command = async (io) => {
     onFatal,
   })
   const url = await listen(service, config)
-  logger.info({ url, dataDir: config.dataDir, version: packageJson.version }, 'listening')
+  logger.info({ listeningOn: url, dataDir: config.dataDir, version: packageJson.version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
   io.stdout.write(greeting(url, await service.keys.first()))
   const signal = await stopped
