@@ -35,7 +35,8 @@ export class DrainRate {
   /** Whole seconds until `count` jobs will have left, from 1 to {@link LONGEST_S}; while none has, as long as that has been. */
   secondsFor(count: number, now: number): number {
     const busyMs = this.#busyAt(now)
-    const ms = this.#weight === 0 ? busyMs : count / this.#perMs(busyMs)
+    // Even none may have to wait, for those ahead of it; and none at no rate is no number.
+    const ms = this.#weight === 0 ? busyMs : Math.max(count, 1) / this.#perMs(busyMs)
     return Math.min(Math.max(Math.ceil(ms / 1_000), 1), LONGEST_S)
   }
 

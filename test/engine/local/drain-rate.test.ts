@@ -90,6 +90,15 @@ describe('DrainRate', () => {
     expect(rate.secondsFor(7, 10_000_000)).toBe(LONGEST_S)
   })
 
+  it('is a number also for none, when nothing has left for hours', () => {
+    const rate = new DrainRate()
+    const now = steady(rate, { everyMs: 1_000, forMs: 10_000 })
+
+    expect(rate.secondsFor(0, now)).toBe(1)
+    expect(rate.secondsFor(0, now + 36_000_000)).toBe(LONGEST_S)
+    expect(rate.secondsFor(-3, now + 36_000_000)).toBe(LONGEST_S)
+  })
+
   it('is never less than a second, nor more than an hour, always whole', () => {
     const count = fc.integer({ min: -5, max: 1_000_000 })
     const leave = fc.record({
