@@ -1,13 +1,9 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { buildApp } from './app.ts'
 import { KeyRing } from './auth/keyring.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
-import { Egress } from './egress/egress.ts'
 import type { Engine } from './engine/engine.ts'
-import { LocalEngine } from './engine/local/engine.ts'
 import { loadKinds } from './jobs/custom.ts'
-import { builtInKinds } from './jobs/index.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
@@ -47,7 +43,10 @@ export interface Service extends EngineParts {
 /** Build the engine and what is under it. @throws {StoreUnusableError} */
 export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }: Surroundings): Promise<EngineParts> {
   const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, cwd ?? '.')
-  const store = await SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
+  // The store's threads start while this one loads: whatever was left by the last process waits for both.
+  const opening = SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
+  const [store, { LocalEngine, Egress, builtInKinds }] = await Promise.all([opening, machinery()])
+  logger.debug({}, 'store open, engine loaded')
   const vault = await vaultOf(config, store)
   const egress = new Egress({ clock })
   const kinds = [...builtInKinds({ egress }), ...custom]
@@ -85,9 +84,20 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
   }
   return { engine, store, kinds, close }
 }
+
 /** Of the store's errors: SQLite names tables and columns, and quotes no values. */
 function reasonOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
+/** What runs jobs, and all that it imports. */
+async function machinery() {
+  const [{ LocalEngine }, { Egress }, { builtInKinds }] = await Promise.all([
+    import('./engine/local/engine.ts'),
+    import('./egress/egress.ts'),
+    import('./jobs/index.ts'),
+  ])
+  return { LocalEngine, Egress, builtInKinds }
 }
 
 async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore): Promise<Vault> {
@@ -111,6 +121,8 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     const { clock, logger, version } = around
     const keys = new KeyRing({ store, clock, adminKey: config.adminKey, auth: config.auth })
     const firstKey = await keys.load({ first: !around.firstKeyLater })
+    // Not before: what was left runs again while the HTTP side is loaded.
+    const { buildApp } = await import('./app.ts')
     const app = buildApp({ engine, keys, directory: store, config, kinds, clock, logger, version })
     const close = async () => {
       await engine.drain(0)

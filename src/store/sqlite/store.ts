@@ -38,15 +38,20 @@ export class SqliteStore implements Store {
    * @throws {StoreUnusableError} when the directory is locked, cannot be written, or is of a newer version.
    */
   static async open(options: { dataDir: string; onDeath: (error: Error) => void }): Promise<SqliteStore> {
-    const { dataDir } = options
+    const { dataDir, onDeath } = options
     const inMemory = dataDir === IN_MEMORY
-    const writer = await StoreThread.start({ ...options, role: inMemory ? 'both' : 'writer' })
+    // Both load their code at once, and what opens the store may load its own meanwhile.
+    const writer = StoreThread.start(onDeath)
+    const reader = inMemory ? writer : StoreThread.start(onDeath)
     try {
+      await writer.open({ role: inMemory ? 'both' : 'writer', dataDir })
+      // Not before: the tables are the writer's to make.
+      if (!inMemory) await reader.open({ role: 'reader', dataDir })
       const secret = await writer.call<Uint8Array>('secret')
-      const reader = inMemory ? writer : await StoreThread.start({ ...options, role: 'reader' })
       const lastBatchNo = await reader.call<number>('lastBatchNo')
       return new SqliteStore({ writer, reader, lastBatchNo, secret })
     } catch (error) {
+      await reader.close()
       await writer.close()
       throw error
     }

@@ -1,3 +1,5 @@
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { StoreUnusableError } from '../../errors.ts'
 import type { Answer, Call, Role } from './service.ts'
@@ -12,6 +14,7 @@ export class StoreThread {
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
   #lastId = 0
+  #opened = false
   #closing: Promise<void> | null = null
   #dead: Error | null = null
 
@@ -20,30 +23,33 @@ export class StoreThread {
     worker.on('message', (answer: Answer) => this.#settle(answer))
     worker.on('error', (error) => this.#die(error))
     worker.on('exit', () => {
-      if (this.#closing === null) onDeath(this.#die(new Error('A store thread ended by itself.')))
+      if (this.#closing !== null) return
+      const dead = this.#die(new Error('A store thread ended by itself.'))
+      if (this.#opened) onDeath(dead)
     })
   }
 
-  /** Start a thread and wait until its database is open. @throws {StoreUnusableError} */
-  static async start(options: { role: Role; dataDir: string; onDeath: (error: Error) => void }): Promise<StoreThread> {
-    const { role, dataDir, onDeath } = options
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-      workerData: { role, dataDir },
-      execArgv: ['--disable-warning=ExperimentalWarning'],
+  /**
+   * Start a thread. It loads its code at once, and touches no file before `open`.
+   *
+   * @param onDeath - Called when the thread ends by itself after it was opened.
+   */
+  static start(onDeath: (error: Error) => void): StoreThread {
+    // A thread finds the compile cache in its environment alone, and needs nothing else of that.
+    const compiled = getCompileCacheDir()
+    const env = compiled === undefined ? {} : { NODE_COMPILE_CACHE: dirname(compiled) }
+    const execArgv = ['--disable-warning=ExperimentalWarning']
+    return new StoreThread(new Worker(new URL('./worker.ts', import.meta.url), { env, execArgv }), onDeath)
+  }
+
+  /** Open the thread's database, once, before any call. @throws {StoreUnusableError} */
+  async open(options: { role: Role; dataDir: string }): Promise<this> {
+    await new Promise((resolve, reject) => {
+      this.#waiting.set(0, { resolve, reject })
+      this.#worker.postMessage(options)
     })
-    let opened = false
-    const thread = new StoreThread(worker, (error) => {
-      if (opened) onDeath(error)
-    })
-    try {
-      await new Promise((resolve, reject) => thread.#waiting.set(0, { resolve, reject }))
-      opened = true
-      return thread
-    } catch (error) {
-      thread.#closing = Promise.resolve()
-      await worker.terminate()
-      throw error
-    }
+    this.#opened = true
+    return this
   }
 
   /** Call a method of the thread's writer or reader. The type is the method's own: the caller names it. */
@@ -59,7 +65,7 @@ export class StoreThread {
 
   /** Answer what was asked, close the database and end the thread. Later calls return the same promise. */
   close(): Promise<void> {
-    this.#closing ??= this.call('close')
+    this.#closing ??= (this.#opened ? this.call('close') : Promise.resolve())
       .catch(() => {
         // It died: then there is nothing left to close.
       })

@@ -123,7 +123,7 @@ describe('a store thread', () => {
 
   it('that throws is gone with what it threw', async () => {
     const death = Promise.withResolvers<Error>()
-    const thread = await StoreThread.start({ role: 'both', dataDir: IN_MEMORY, onDeath: death.resolve })
+    const thread = await StoreThread.start(death.resolve).open({ role: 'both', dataDir: IN_MEMORY })
 
     // Answers with a function, which cannot cross threads: the one way to make the thread throw from here.
     const asked = thread.call('__lookupGetter__', '__proto__')
@@ -135,7 +135,7 @@ describe('a store thread', () => {
   })
 
   it('gives an error that the call asked for back to the caller, and goes on', async () => {
-    const thread = await StoreThread.start({ role: 'both', dataDir: IN_MEMORY, onDeath })
+    const thread = await StoreThread.start(onDeath).open({ role: 'both', dataDir: IN_MEMORY })
 
     await expect(thread.call('frobnicate')).rejects.toThrow('The store has no frobnicate.')
     await expect(thread.call('commit', Symbol('a value that cannot be cloned'))).rejects.toThrow('could not be cloned')
