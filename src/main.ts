@@ -1,22 +1,20 @@
 #!/usr/bin/env node
-import { backup } from './cli/backup.ts'
-import { check } from './cli/check.ts'
+import { useCompileCache } from './cli/compile-cache.ts'
 import type { Command, Io } from './cli/io.ts'
-import { keys } from './cli/keys.ts'
-import { openapi } from './cli/openapi.ts'
-import { run } from './cli/run.ts'
-import { serve } from './cli/serve.ts'
 import { ServiceError } from './errors.ts'
 
+/** Loaded when asked for: a service that starts again is not to wait for what it does not need. */
+const LOADERS: Record<string, () => Promise<Command>> = {
+  serve: async () => (await import('./cli/serve.ts')).serve,
+  run: async () => (await import('./cli/run.ts')).run,
+  keys: async () => (await import('./cli/keys.ts')).keys,
+  check: async () => (await import('./cli/check.ts')).check,
+  backup: async () => (await import('./cli/backup.ts')).backup,
+  openapi: async () => (await import('./cli/openapi.ts')).openapi,
+}
+
 /** Without a prototype: `gatherd toString` is no command. */
-const COMMANDS: Record<string, Command> = Object.assign(Object.create(null), {
-  serve,
-  run,
-  keys,
-  check,
-  backup,
-  openapi,
-})
+const COMMANDS: typeof LOADERS = Object.assign(Object.create(null), LOADERS)
 
 const HELP = `gatherd: asyncio's gather, as_completed and TaskGroup as an HTTP service.
 
@@ -32,7 +30,8 @@ const HELP = `gatherd: asyncio's gather, as_completed and TaskGroup as an HTTP s
 
 async function main(): Promise<number> {
   const [name = '--help', ...args] = process.argv.slice(2)
-  const command = COMMANDS[name]
+  if (name === 'serve') useCompileCache(process.env.GATHERD_DATA_DIR || './data', process.geteuid?.())
+  const command = await COMMANDS[name]?.()
   if (command !== undefined) return await command(io(args))
   const asked = name === '--help' || name === '-h' || name === 'help'
   const out = asked ? process.stdout : process.stderr

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { systemClock } from '../clock.ts'
 import { type Config, readConfig, SETTINGS, withoutEffect } from '../config.ts'
 import { ConfigError } from '../errors.ts'
@@ -20,6 +21,7 @@ export const serve: Command = async (io) => {
   if (parsed(io, HELP, {}) === null) return 0
   const config = readConfig(io.env)
   const logger = buildLogger({ level: config.logLevel })
+  logger.debug({}, 'starting')
   for (const name of withoutEffect(io.env)) logger.warn({ name }, 'this setting has no effect in this version')
   const onFatal = (err: Error) => {
     logger.fatal({ err, reason: err.message }, 'the store is gone')
@@ -38,6 +40,8 @@ export const serve: Command = async (io) => {
   logger.info({ listeningOn: url, dataDir: config.dataDir, version: packageJson.version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
   io.stdout.write(greeting(url, await service.keys.first()))
+  // Now, for a process that is killed leaves none behind.
+  flushCompileCache()
   const signal = await stopped
   logger.info({ signal, graceMs: config.drainGraceMs }, 'draining')
   await service.engine.drain(config.drainGraceMs)
