@@ -65,7 +65,8 @@ export class Recovery {
       facts: JSON.parse(row.facts) as BatchFacts,
     }))
     const orders = this.#orders(saved)
-    for (const batch of saved) found.push(await this.#takeUp(batch, orders.get(batch.row.no) ?? []))
+    for await (const [batch, history] of this.#histories(saved))
+      found.push(await this.#takeUp(batch, history, orders.get(batch.row.no) ?? []))
     for (const { live, effects } of found) this.#runtime.enter(live, effects, { kick: false })
     this.#runtime.kick()
     return found.length
@@ -80,11 +81,22 @@ export class Recovery {
     return Map.groupBy(places, ({ no }) => no)
   }
 
+  /** Each batch with its history; the store reads the next one while this one is taken up. */
+  async *#histories(saved: readonly SavedBatch[]): AsyncGenerator<[SavedBatch, BatchHistory]> {
+    const read = (batch: SavedBatch | undefined) => batch && this.#store.history(batch.row.no)
+    let next = read(saved[0])
+    for (const [i, batch] of saved.entries()) {
+      const history = await next
+      next = read(saved[i + 1])
+      if (history !== undefined) yield [batch, history]
+    }
+  }
+
   async #takeUp(
     { row, header, facts }: SavedBatch,
+    history: BatchHistory,
     places: readonly Place[],
   ): Promise<{ live: LiveBatch; effects: Effect[] }> {
-    const history = await this.#store.history(row.no)
     const failures = await this.#failures(row, facts, history)
     const jobs: SavedJobs = { ...history, failures, plan: (index) => planOf(history.plans, index) }
     const live = this.#newLive(row, header, facts, jobs)
