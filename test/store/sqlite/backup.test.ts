@@ -150,6 +150,14 @@ describe('a backup', () => {
     expect(readdirSync(place.backups)).toEqual([])
   })
 
+  it('of what a newer version wrote is refused', async () => {
+    using place = await scratch()
+    withDatabase(join(place.dataDir, DATABASE_FILE), (database) => database.exec('PRAGMA user_version = 99'))
+
+    expect(await refusal(place.backUpTo(place.file))).toContain('is of version 99')
+    expect(readdirSync(place.backups)).toEqual([])
+  })
+
   it('for which there is no room leaves nothing', async ({ skip }) => {
     using mounted = mountTmpfs('size=64k')
     if (mounted === null) return skip('nothing can be mounted here')

@@ -260,6 +260,10 @@ const CASES: Record<string, [change: string | ((database: DatabaseSync) => void)
   ],
   'rows without a batch': [
     [
+      `INSERT INTO log VALUES (9223372036854775807, 1, '[]')`,
+      '#9223372036854775807: 1 rows of table log belong to no batch',
+    ],
+    [
       `INSERT INTO specs VALUES ((900 << 20) + 3, 'sleep', NULL, '{}')`,
       '#900: 1 rows of table specs belong to no batch',
     ],
