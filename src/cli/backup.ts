@@ -11,7 +11,8 @@ const HELP = `gatherd backup: copy the store of GATHERD_DATA_DIR into one file, 
   gatherd backup <file> [--force] [--no-check]
 
 The copy is of one moment, and has what that moment's callers had been told. It holds what tenants sent: only its owner can
-read it, and it should stay so. To restore it, put it into an empty data directory under the name gatherd.db.
+read it, and it should stay so. To restore it, put it into an empty data directory under the name gatherd.db, with the
+gatherd.key of the old one beside it, if that had one: secret headers are encrypted with it, and the copy does not have it.
 
   --force                   replace the file, if there is one
   --no-check                do not run "gatherd check" on the copy before it gets its name
