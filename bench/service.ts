@@ -3,56 +3,77 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { request } from 'undici'
-import { freePort } from './nginx.ts'
 
 /** A service in a process of its own, with a store on disk. */
 export interface BenchService extends AsyncDisposable {
   url: string
   key: string
   process: ChildProcess
+  /** When the process was spawned, in milliseconds since the epoch, as all stamps of the benchmarks. */
+  spawnedAt: number
+  /** What it printed until it listened: its log, a line each, and the greeting. */
+  printed: string
 }
 
-/** Start `gatherd serve` on a free port with a scratch store; `env` on top of the defaults. */
-export async function startService(env: Record<string, string> = {}): Promise<BenchService> {
-  const folder = await mkdtemp(join(tmpdir(), 'gatherd-bench-'))
-  const port = String(await freePort())
-  const args = [
-    ...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []),
-    new URL('../src/main.ts', import.meta.url).pathname,
-    'serve',
-  ]
-  const settings = { GATHERD_DATA_DIR: folder, GATHERD_PORT: port, GATHERD_LOG_LEVEL: 'warn', ...env }
+/** What a service starts on. */
+export interface Start {
+  /** Settings on top of the defaults. */
+  env?: Record<string, string>
+  /** A data directory that outlives the service, and its key if there is one. Default: a scratch one. */
+  kept?: { dataDir: string; key?: string }
+}
+
+/** A data directory of its own, empty. Whoever asks removes it. */
+export function newDataDir(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'gatherd-bench-'))
+}
+
+/** Start `gatherd serve` on a free port; resolves when it listens. */
+export async function startService({ env = {}, kept }: Start = {}): Promise<BenchService> {
+  const dataDir = kept?.dataDir ?? (await newDataDir())
+  // Another checkout's, to compare with.
+  const main = process.env.BENCH_MAIN ?? new URL('../src/main.ts', import.meta.url).pathname
+  const args = [...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []), main, 'serve']
+  const settings = { GATHERD_DATA_DIR: dataDir, GATHERD_PORT: '0', GATHERD_LOG_LEVEL: 'warn', ...env }
+  const spawnedAt = Date.now()
   const child = spawn(process.execPath, args, {
     env: { ...process.env, ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const key = await firstKey(child)
-  return { url: `http://127.0.0.1:${port}`, key, process: child, [Symbol.asyncDispose]: () => stop(child, folder) }
+  const { url, key, printed } = await greeted(child, kept?.key)
+  const end = async () => {
+    await ended(child, 'SIGTERM')
+    if (kept === undefined) await rm(dataDir, { recursive: true, force: true })
+  }
+  return { url, key, process: child, spawnedAt, printed, [Symbol.asyncDispose]: end }
 }
 
-function firstKey(child: ChildProcess): Promise<string> {
+/** Resolves with what the greeting says, once it does. */
+function greeted(child: ChildProcess, known?: string): Promise<{ url: string; key: string; printed: string }> {
   return new Promise((resolve, reject) => {
-    let text = ''
+    let printed = ''
     child.stdout?.on('data', (chunk) => {
-      text += chunk
-      const key = /gth_\S+/.exec(text)?.[0]
-      if (key !== undefined) resolve(key)
+      printed += chunk
+      const url = /^gatherd \S+ on (http:[^\s,]+),/m.exec(printed)?.[1]
+      const key = known ?? /gth_\S+/.exec(printed)?.[0]
+      if (url !== undefined && key !== undefined) resolve({ url, key, printed })
     })
-    child.once('exit', (status) => reject(new Error(`the service ended with ${status}: ${text}`)))
+    child.once('exit', (status) => reject(new Error(`the service ended with ${status}: ${printed}`)))
   })
 }
 
-async function stop(child: ChildProcess, folder: string): Promise<void> {
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  child.kill('SIGTERM')
-  await ended
-  await rm(folder, { recursive: true, force: true })
+/** End a process and wait for its end. */
+export async function ended(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = new Promise((resolve) => child.once('exit', resolve))
+  child.kill(signal)
+  await exit
 }
 
 /** Call the service; JSON in, JSON out. @throws when the answer is not 2xx. */
 export async function call(
-  service: BenchService,
-  method: 'GET' | 'POST',
+  service: Pick<BenchService, 'url' | 'key'>,
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH',
   path: string,
   body?: unknown,
   headers: Record<string, string> = {},
@@ -69,14 +90,4 @@ export async function call(
   const text = await answer.body.text()
   if (answer.statusCode >= 300) throw new Error(`${answer.statusCode} ${text.slice(0, 500)}`)
   return JSON.parse(text)
-}
-
-/** Read a batch's completion stream to its last line; resolves with the number of lines. */
-export async function drained(service: BenchService, batchId: string): Promise<number> {
-  const answer = await request(`${service.url}/v1/batches/${batchId}/events?only=completions`, {
-    headers: { authorization: `Bearer ${service.key}`, accept: 'application/x-ndjson' },
-  })
-  let lines = 0
-  for await (const chunk of answer.body) for (const byte of chunk) if (byte === 10) lines++
-  return lines
 }
