@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { guard } from '../src/auth/guard.ts'
 import { acceptable } from '../src/http/accept.ts'
 import { FailedKeys } from '../src/http/failures.ts'
+import { refuseLoops } from '../src/http/loop.ts'
 import { admin } from './admin.ts'
 import { batches } from './batches.ts'
 import { docs } from './docs.ts'
@@ -22,6 +23,7 @@ export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
   })
   await app.register(async (keyed) => {
     refuseWithoutScope(keyed)
+    keyed.addHook('onRequest', refuseLoops)
     guard(keyed, { keys: parts.keys, failures: new FailedKeys({ clock: parts.clock }) })
     keyed.addHook('onRequest', acceptable)
     for (const plugin of [batches, lifecycle, events, jobs, tenant, admin]) await keyed.register(plugin, parts)

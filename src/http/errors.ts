@@ -13,6 +13,7 @@ export type EdgeCode =
   | 'unsupported_media_type'
   | 'expectation_failed'
   | 'headers_too_large'
+  | 'loop_detected'
 
 /** A request that cannot be answered for a reason of HTTP's own. */
 export class EdgeError extends ServiceError {

@@ -46,6 +46,7 @@ export const PROBLEMS: Readonly<Record<string, readonly [status: number, title: 
   internal: [500, 'Internal error'],
   overloaded: [503, 'Overloaded'],
   shutting_down: [503, 'Shutting down'],
+  loop_detected: [508, 'Loop detected'],
 }
 
 /** A problem and the headers that go with it. */

@@ -49,6 +49,7 @@ export const KEYED = [
   'invalid_argument',
   'rate_limited',
   'internal',
+  'loop_detected',
 ] as const
 
 /** The problems of a route of a tenant that is refused while the service has too much to do. */
