@@ -3,6 +3,7 @@ import { guard } from '../src/auth/guard.ts'
 import { acceptable } from '../src/http/accept.ts'
 import { FailedKeys } from '../src/http/failures.ts'
 import { refuseLoops } from '../src/http/loop.ts'
+import { RequestLimits } from '../src/http/rate-limit.ts'
 import { admin } from './admin.ts'
 import { batches } from './batches.ts'
 import { docs } from './docs.ts'
@@ -25,8 +26,19 @@ export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
     refuseWithoutScope(keyed)
     keyed.addHook('onRequest', refuseLoops)
     guard(keyed, { keys: parts.keys, failures: new FailedKeys({ clock: parts.clock }) })
+    limitRequests(keyed, parts)
     keyed.addHook('onRequest', acceptable)
     for (const plugin of [batches, lifecycle, events, jobs, tenant, admin]) await keyed.register(plugin, parts)
+  })
+}
+
+/** Counts the requests of tenants, and tells in each answer what is left. */
+function limitRequests(app: FastifyInstance, parts: RouteParts): void {
+  const limits = new RequestLimits(parts)
+  app.addHook('onRequest', async (request) => limits.admit(request))
+  app.addHook('onSend', (request, reply, payload, done) => {
+    limits.show(request, reply)
+    done(null, payload)
   })
 }
 

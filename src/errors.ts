@@ -138,6 +138,16 @@ export class TenantInUseError extends ServiceError {
   }
 }
 
+/** The tenant has sent as many requests as it may; this one had no effect. */
+export class TooManyRequestsError extends ServiceError {
+  readonly code = 'rate_limited'
+  override readonly retryAfterS: number
+  constructor(perMinute: number, retryAfterS: number) {
+    super(`Too many requests: at most ${perMinute} of a tenant in a minute. Nothing was done.`)
+    this.retryAfterS = retryAfterS
+  }
+}
+
 /** The service is stopping: no new work. */
 export class ShuttingDownError extends ServiceError {
   readonly code = 'shutting_down'

@@ -48,7 +48,7 @@ export class TokenBucket {
   change(rate: BucketRate, now: number): void {
     this.#fill(now)
     this.#rate = rate
-    this.#tokens = Math.min(this.#tokens, rate.burst)
+    this.#fill(now)
   }
 
   #fill(now: number): void {

@@ -31,7 +31,7 @@ export function stream(event: z.ZodType, description: string): Answer {
 /** The problems of a route, by their codes: one answer a status. */
 export function problems(...codes: string[]): Record<number, Answer> {
   const answers: Record<number, Answer> = {}
-  for (const code of codes) {
+  for (const code of new Set(codes)) {
     const [status, title] = PROBLEMS[code] ?? [500, 'Internal error']
     const description = `${title} (\`${code}\`).`
     const before = answers[status]
@@ -51,6 +51,9 @@ export const KEYED = [
   'internal',
   'loop_detected',
 ] as const
+
+/** The problems that any route of a tenant can have. */
+export const TENANTS = [...KEYED, 'rate_limited'] as const
 
 /** The problems of a route of a tenant that is refused while the service has too much to do. */
 export const SHED = ['overloaded'] as const

@@ -79,6 +79,14 @@ describe('StartRate', () => {
     expect([rate.open, wakes]).toEqual([true, [1_099]])
   })
 
+  it('has one timer, however often it is changed', () => {
+    const { timers, rate } = start(1)
+
+    for (const perSecond of [2, 3, 0.5, 4]) rate.change(perSecond)
+
+    expect(timers.size).toBe(1)
+  })
+
   it('keeps no more than the new rate has room for', () => {
     const { rate } = start(100, { upMs: 10_000 })
 
