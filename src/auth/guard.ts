@@ -1,7 +1,10 @@
+import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { TooManyFailedKeysError } from '../errors.ts'
 import { EdgeError, unauthenticated } from '../http/errors.ts'
 import type { FailedKeys } from '../http/failures.ts'
+import { SECURITY_HEADERS } from '../http/headers.ts'
+import { problemOf } from '../http/problem.ts'
 import type { Caller, KeyRing, Scope } from './keyring.ts'
 import { Session } from './sessions.ts'
 
@@ -40,19 +43,20 @@ export function guard(app: FastifyInstance, { keys, failures }: GuardParts): voi
     if (request.session?.over) done(unauthenticated())
     else done()
   })
-  app.addHook('onSend', (request, _reply, payload: unknown, done) => {
-    if (!request.session?.over) return done(null, payload)
-    // Once: the answer that says so comes by here as well.
-    request.session = null
-    if (
-      payload !== null &&
-      typeof payload === 'object' &&
-      'destroy' in payload &&
-      typeof payload.destroy === 'function'
-    )
-      payload.destroy()
-    done(unauthenticated())
+  app.addHook('onSend', (request, reply, payload: unknown, done) => {
+    done(null, request.session?.over ? refused(request, reply, payload) : payload)
   })
+}
+
+/** Takes the answer back, whatever it is by now; to throw would not do for one that is an error already. */
+function refused(request: FastifyRequest, reply: FastifyReply, payload: unknown): string {
+  if (payload instanceof Readable) payload.destroy()
+  for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
+  const { problem, headers } = problemOf(unauthenticated(), request.id)
+  reply.code(problem.status).headers({ ...SECURITY_HEADERS, ...headers })
+  // From now on it is nobody's: nothing is said of the tenant's limits.
+  request.tenantId = ''
+  return JSON.stringify(problem)
 }
 
 /**

@@ -19,8 +19,16 @@ describe('KeyRing', () => {
   it("knows a tenant by each tenant's key", async () => {
     const { ring, a, b } = await ringOf()
 
-    expect(ring.authenticate(bearer(a.text))).toEqual({ tenantId: 'a', scopes: ['jobs'], key: { id: a.row.id, expiresAt: null } })
-    expect(ring.authenticate(bearer(b.text))).toEqual({ tenantId: 'b', scopes: ['jobs', 'admin'], key: { id: b.row.id, expiresAt: null } })
+    expect(ring.authenticate(bearer(a.text))).toEqual({
+      tenantId: 'a',
+      scopes: ['jobs'],
+      key: { id: a.row.id, expiresAt: null },
+    })
+    expect(ring.authenticate(bearer(b.text))).toEqual({
+      tenantId: 'b',
+      scopes: ['jobs', 'admin'],
+      key: { id: b.row.id, expiresAt: null },
+    })
   })
 
   it('takes the scheme in any case', async () => {
