@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest'
+import { FailedKeys, MAX_FAILURES, placeOf, WINDOW_MS } from '../../src/http/failures.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+function start() {
+  const clock = new FakeClock()
+  const failures = new FailedKeys({ clock })
+  const fail = (count: number, address = '10.0.0.1') => {
+    for (let i = 0; i < count; i++) failures.failed(address, `Bearer wrong-${i}`)
+  }
+  return { clock, failures, fail }
+}
+
+describe('FailedKeys', () => {
+  it('looks at twenty, and then at no more of that address', () => {
+    const { failures, fail } = start()
+
+    fail(MAX_FAILURES - 1)
+    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(0)
+    fail(1)
+
+    expect(MAX_FAILURES).toBe(20)
+    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(WINDOW_MS)
+    expect(failures.blockedFor('10.0.0.2', 'Bearer x')).toBe(0)
+  })
+
+  it('never looks at more than twenty in any minute', () => {
+    const { clock, failures } = start()
+    const looked: number[] = []
+
+    for (let second = 0; second < 600; second++) {
+      for (let i = 0; i < 3; i++) {
+        if (failures.blockedFor('a', 'Bearer x') > 0) continue
+        looked.push(clock.now())
+        failures.failed('a', 'Bearer x')
+      }
+      clock.advance(1_000)
+    }
+
+    for (const [i, at] of looked.entries())
+      expect(looked[i + MAX_FAILURES] ?? Infinity).toBeGreaterThanOrEqual(at + WINDOW_MS)
+    expect(looked.length).toBeGreaterThan(9 * MAX_FAILURES)
+  })
+
+  it('looks again when the first of the twenty is a minute old', () => {
+    const { clock, failures, fail } = start()
+    fail(1)
+    clock.advance(30_000)
+    fail(MAX_FAILURES - 1)
+    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(30_000)
+
+    clock.advance(30_000)
+
+    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(0)
+    fail(1)
+    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(30_000)
+  })
+
+  it('goes on to look at a key that was good there before, and at no other', () => {
+    const { failures, fail } = start()
+    failures.succeeded('10.0.0.1', 'Bearer good')
+    failures.succeeded('10.0.0.2', 'Bearer elsewhere')
+    fail(MAX_FAILURES)
+
+    expect(failures.blockedFor('10.0.0.1', 'Bearer good')).toBe(0)
+    expect(failures.blockedFor('10.0.0.1', 'Bearer elsewhere')).toBeGreaterThan(0)
+  })
+
+  it('no longer looks at a key that is good no more', () => {
+    const { failures, fail } = start()
+    failures.succeeded('10.0.0.1', 'Bearer revoked')
+    fail(MAX_FAILURES)
+    expect(failures.blockedFor('10.0.0.1', 'Bearer revoked')).toBe(0)
+
+    failures.failed('10.0.0.1', 'Bearer revoked')
+
+    expect(failures.blockedFor('10.0.0.1', 'Bearer revoked')).toBeGreaterThan(0)
+  })
+
+  it('counts a /64 as one client', () => {
+    const { failures, fail } = start()
+    fail(MAX_FAILURES / 2, '2001:db8:0:1::1')
+    fail(MAX_FAILURES / 2, '2001:db8:0:1:ffff::2')
+
+    expect(failures.blockedFor('2001:db8:0:1:1:2:3:4', 'Bearer x')).toBeGreaterThan(0)
+    expect(failures.blockedFor('2001:db8:0:2::1', 'Bearer x')).toBe(0)
+  })
+
+  it('remembers so many addresses and no more, the newest', () => {
+    const { failures, fail } = start()
+    fail(MAX_FAILURES, 'first')
+    for (let i = 0; i < 30_000; i++) {
+      failures.failed(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 'Bearer x')
+      failures.succeeded(`11.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 'Bearer y')
+    }
+    fail(MAX_FAILURES, 'last')
+
+    expect(failures.size).toBe(20_000)
+    expect(failures.blockedFor('first', 'Bearer x')).toBe(0)
+    expect(failures.blockedFor('last', 'Bearer x')).toBeGreaterThan(0)
+  })
+
+  it('remembers so many good keys of an address and no more, the newest', () => {
+    const { failures, fail } = start()
+    for (let i = 0; i < 100; i++) failures.succeeded('10.0.0.1', `Bearer good-${i}`)
+    fail(MAX_FAILURES)
+
+    const looked = Array.from({ length: 100 }, (_, i) => failures.blockedFor('10.0.0.1', `Bearer good-${i}`) === 0)
+
+    expect(looked.map(Number).join('')).toBe('0'.repeat(36) + '1'.repeat(64))
+  })
+})
+
+describe('placeOf', () => {
+  it.each([
+    ['127.0.0.1', '127.0.0.1'],
+    ['::ffff:10.1.2.3', '10.1.2.3'],
+    ['::FFFF:10.1.2.3', '10.1.2.3'],
+    ['::1', '0:0:0:0::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['2001:0DB8:0000:00ab:1:2:3:4', '2001:db8:0:ab::/64'],
+    ['2001:db8:1:2:3::', '2001:db8:1:2::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['', ''],
+    ['unknown', 'unknown'],
+  ])('of %j is %j', (address, place) => {
+    expect(placeOf(address)).toBe(place)
+  })
+
+  it('is short, whatever a proxy forwards', () => {
+    expect(placeOf('x'.repeat(10_000)).length).toBeLessThanOrEqual(64)
+    expect(placeOf(':'.repeat(10_000)).length).toBeLessThanOrEqual(64)
+  })
+})
