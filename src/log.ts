@@ -61,10 +61,12 @@ function errorFields(thrown: unknown): Record<string, unknown> {
   return { type: thrown.name, code: codeOf(thrown), message, stack: framesOf(thrown) }
 }
 
-/** Codes are names or numbers; anything longer is not one. */
+/** Node's, SQLite's and Fastify's codes are numbers or names in capitals; what else is called a code can be anything. */
 function codeOf(error: Error): unknown {
   const code = 'code' in error ? error.code : undefined
-  return typeof code === 'number' || /^\w{1,64}$/.test(String(code)) ? code : undefined
+  const isCode =
+    error instanceof ServiceError || typeof code === 'number' || /^[A-Z][A-Z0-9_]{1,63}$/.test(String(code))
+  return isCode ? code : undefined
 }
 
 /** A stack begins with the message, of any number of lines; its frames end with where they are. */

@@ -91,6 +91,7 @@ describe('an error in the log', () => {
 
   it('has no code that is a text', () => {
     expect(logged(Object.assign(new Error('x'), { code: 'Bearer canary' }))).not.toHaveProperty('code')
+    expect(logged(Object.assign(new Error('x'), { code: 'canary' }))).not.toHaveProperty('code')
     expect(logged(Object.assign(new Error('x'), { code: 13 }))).toHaveProperty('code', 13)
   })
 
