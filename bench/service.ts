@@ -11,7 +11,9 @@ export interface BenchService extends AsyncDisposable {
   process: ChildProcess
   /** When the process was spawned, in milliseconds since the epoch, as all stamps of the benchmarks. */
   spawnedAt: number
-  /** What it printed until it listened: its log, a line each, and the greeting. */
+  /** When its greeting was read. */
+  listeningAt: number
+  /** What it printed until then: its log, a line each, and the greeting. */
   printed: string
 }
 
@@ -41,11 +43,12 @@ export async function startService({ env = {}, kept }: Start = {}): Promise<Benc
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const { url, key, printed } = await greeted(child, kept?.key)
+  const listeningAt = Date.now()
   const end = async () => {
     await ended(child, 'SIGTERM')
     if (kept === undefined) await rm(dataDir, { recursive: true, force: true })
   }
-  return { url, key, process: child, spawnedAt, printed, [Symbol.asyncDispose]: end }
+  return { url, key, process: child, spawnedAt, listeningAt, printed, [Symbol.asyncDispose]: end }
 }
 
 /** Resolves with what the greeting says, once it does. */
