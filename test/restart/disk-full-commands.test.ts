@@ -8,9 +8,9 @@ import { Caller, forever } from '../support/service.ts'
 import { mountTmpfs } from './mount.ts'
 
 /** A service on a small disk, its origin, and its tenant. `fill` leaves no room, `free` gives it back. */
-async function startSmall(path: string, installation: Installation) {
+async function startSmall(path: string, installation: Installation, taken = 1 << 20) {
   const filler = join(path, 'filler')
-  writeFileSync(filler, Buffer.alloc(1 << 20))
+  writeFileSync(filler, Buffer.alloc(taken))
   await installation.start()
   const admin = supertest.agent(installation.url).set('authorization', `Bearer ${ADMIN_KEY}`)
   await admin.put('/v1/admin/tenants/acme').send({ maxConcurrency: 100 }).expect(201)
@@ -102,5 +102,33 @@ describe('what is asked of running work while the disk is full', () => {
     // Said again, it is recorded already.
     const again = await me.http.post(`/v1/batches/${cancelled.id}/cancel`).send({})
     expect([again.status, again.body.cancelled]).toEqual([200, false])
+  }, 30_000)
+
+  it('answers an append that was being written, and a PATCH behind it, and loses neither', async ({ skip }) => {
+    using mounted = mountTmpfs('size=16m')
+    if (mounted === null) return skip('no tmpfs can be mounted here')
+    await using origin = await startOrigin()
+    await using installation = new Installation({ GATHERD_DATA_DIR: mounted.path })
+    const { me, free, ready } = await startSmall(mounted.path, installation, 14 << 20)
+    const { id } = await me.submit({ jobs: [{ kind: 'fetch', url: origin.url('/hold/first') }] })
+    await origin.whenHit('/hold/first')
+
+    const large = { jobs: [{ kind: 'sleep', durationMs: 0, result: 'x'.repeat(2_500_000) }] }
+    const append = await me.http.post(`/v1/batches/${id}/jobs`).send(large)
+    const patch = await me.http.patch(`/v1/jobs/${id}-0`).send({ timeoutMs: 60_000 })
+    const next = await me.http.post(`/v1/batches/${id}/jobs`).send({ jobs: [{ kind: 'sleep', durationMs: 0 }] })
+    const before = await me.http.get(`/v1/batches/${id}`).expect(200)
+
+    expect([append.status, append.body.detail]).toEqual([503, expect.stringContaining('will start once')])
+    expect([patch.status, next.status]).toEqual([503, 503])
+    expect(before.body.counts.total).toBe(1)
+
+    free()
+    while ((await ready()).status !== 200) await me.http.get('/v1/tenant').expect(200)
+    origin.release('/hold/first')
+    const { batch, jobs } = await me.drained(id)
+
+    expect(batch.counts).toMatchObject({ total: 2, succeeded: 2 })
+    expect(jobs[1]).toMatchObject({ state: 'succeeded', attempts: 1 })
   }, 30_000)
 })

@@ -45,10 +45,15 @@ export class Admission {
     const { maxBatchJobs, maxQueuedJobs } = this.#tenants.limits(tenant)
     if (tenant.closed) throw beingDeleted()
     if (present + count > maxBatchJobs) throw new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
-    if (count > maxQueuedJobs) throw new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
+    if (count > maxQueuedJobs) throw tooLarge(maxQueuedJobs)
     if (!this.#fits(tenant, count)) throw this.#full(tenant, count)
-    if (!this.#canWrite()) throw unwritable()
+    this.assertWritable()
     return this.#take(tenant, count)
+  }
+
+  /** @throws {OverloadedError} while the store refuses to write. */
+  assertWritable(): void {
+    if (!this.#canWrite()) throw unwritable()
   }
 
   /** As `reserve` for a new batch, but a full queue is waited for, if the caller wants to. */
@@ -70,9 +75,13 @@ export class Admission {
   /** There may be room: let those in who wait for it, first come, first served. */
   serve(tenant: Tenant): void {
     const line = this.#lines.get(tenant)
-    while (line !== undefined && line.length > 0 && this.#fits(tenant, line[0].count)) {
+    while (line !== undefined && line.length > 0) {
       const { count, admit, refuse } = line[0]
-      if (this.#canWrite()) admit(this.#take(tenant, count))
+      const { maxQueuedJobs } = this.#tenants.limits(tenant)
+      // The limit was lowered while it waited.
+      if (count > maxQueuedJobs) refuse(tooLarge(maxQueuedJobs))
+      else if (!this.#fits(tenant, count)) return
+      else if (this.#canWrite()) admit(this.#take(tenant, count))
       else refuse(unwritable())
     }
   }
@@ -166,6 +175,10 @@ export class Admission {
 /** Nothing more of the tenant enters; once it is deleted, its keys say so. */
 export function beingDeleted(): OverloadedError {
   return new OverloadedError('The tenant is being deleted; nothing was accepted.', 5)
+}
+
+function tooLarge(maxQueuedJobs: number): BatchTooLargeError {
+  return new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
 }
 
 function unwritable(): OverloadedError {

@@ -56,10 +56,13 @@ export class Commands {
     const startedAt = live.attempts.get(index)?.startedAt ?? null
     this.#apply(live, { type: 'reschedule', index, deadlineMs, timeoutMs, startedAt })
     if (change.priority !== undefined) this.#reprioritize(live, index, change.priority)
-    await live.serially(async () => {
+    const { journal } = this.#runtime
+    const kept = live.serially(async () => {
       await this.#keepSpec(live, index, change)
-      await this.#runtime.journal.recorded()
+      await journal.committed()
     })
+    // While the store cannot write, those behind wait for the spec, and the caller does not.
+    await Promise.race([kept, journal.recorded().then(() => kept)])
   }
 
   #apply(live: LiveBatch, input: Input): void {

@@ -8,6 +8,7 @@ import {
   IdempotencyConflictError,
   IdempotencyMismatchError,
   InvalidArgumentError,
+  OverloadedError,
 } from '../../errors.ts'
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
@@ -100,8 +101,10 @@ export class Intake {
   }
 
   /** Add jobs to a batch; resolves with the index of the first once they are on disk. Appends of a batch go one by one. */
-  append(live: LiveBatch, jobs: CommonSpec[]): Promise<number> {
-    return live.serially(() => this.#append(live, jobs))
+  async append(live: LiveBatch, jobs: CommonSpec[]): Promise<number> {
+    // Those ahead may have to wait for the disk; nobody else has to.
+    this.#runtime.admission.assertWritable()
+    return await live.serially(() => this.#append(live, jobs))
   }
 
   async #append(live: LiveBatch, jobs: CommonSpec[]): Promise<number> {
@@ -114,8 +117,16 @@ export class Intake {
     this.#runtime.journal.addJobs(newJobs(live, from, jobs))
     this.#runtime.apply(live, { type: 'accepted', jobs: jobs.map(planOf), uncommitted: true })
     release()
-    await this.#runtime.journal.committed()
-    this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length })
+    const { journal } = this.#runtime
+    const onDisk = journal
+      .committed()
+      .then(() => this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length }))
+    await journal.recorded().catch((cause: unknown) => {
+      throw new OverloadedError('The jobs are in the batch and will start once the store can write them down.', 5, {
+        cause,
+      })
+    })
+    await onDisk
     return from
   }
 

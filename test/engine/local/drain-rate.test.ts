@@ -95,8 +95,8 @@ describe('DrainRate', () => {
     const now = steady(rate, { everyMs: 1_000, forMs: 10_000 })
 
     expect(rate.secondsFor(0, now)).toBe(1)
-    expect(rate.secondsFor(0, now + 36_000_000)).toBe(LONGEST_S)
-    expect(rate.secondsFor(-3, now + 36_000_000)).toBe(LONGEST_S)
+    expect(rate.secondsFor(0, now + 36_000_000)).toBeGreaterThan(1_000)
+    expect(rate.secondsFor(-3, now + 36_000_000)).toBeGreaterThan(1_000)
   })
 
   it('is never less than a second, nor more than an hour, always whole', () => {
@@ -122,7 +122,7 @@ describe('DrainRate', () => {
 
   it('is within a quarter of what a steady rate needs, whatever the rate, in the middle between two jobs too', () => {
     const steadyRate = fc.record({
-      everyMs: fc.integer({ min: 1, max: 2_000 }),
+      everyMs: fc.integer({ min: 1, max: 120_000 }),
       count: fc.integer({ min: 1, max: 100 }),
       /** When it is asked, as a share of the time to the next. */
       phase: fc.double({ min: 0, max: 1, noNaN: true }),
@@ -131,7 +131,7 @@ describe('DrainRate', () => {
     fc.assert(
       fc.property(steadyRate, ({ everyMs, count, phase, seconds }) => {
         const rate = new DrainRate()
-        const now = steady(rate, { everyMs, count, forMs: 30_000 })
+        const now = steady(rate, { everyMs, count, forMs: Math.max(30_000, 3 * everyMs) })
         const perSecond = (count / everyMs) * 1_000
         const jobs = Math.max(1, Math.round(seconds * perSecond))
         const exact = jobs / perSecond
