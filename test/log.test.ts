@@ -86,6 +86,7 @@ describe('an error in the log', () => {
       fc.property(message, (text) => {
         expect(JSON.stringify(logged(new Error(text)))).not.toContain('canary')
       }),
+      { examples: [['\n    at canary ( x.ts:1:1)']] },
     )
   })
 
