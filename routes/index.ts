@@ -43,7 +43,7 @@ function limitRequests(app: FastifyInstance, parts: RouteParts): void {
 }
 
 /** What belongs to tenants is behind a key: a route of the API that is put among the others is found at the start. */
-function refuseTenants(app: FastifyInstance): void {
+export function refuseTenants(app: FastifyInstance): void {
   app.addHook('onRoute', ({ url, config }) => {
     if (url.startsWith('/v1') || config?.scope !== undefined)
       throw new Error(`The route ${url} belongs behind a key, and is among those without.`)
@@ -51,7 +51,7 @@ function refuseTenants(app: FastifyInstance): void {
 }
 
 /** A route that says nothing about who may call it is a mistake, and is found at the start. */
-function refuseWithoutScope(app: FastifyInstance): void {
+export function refuseWithoutScope(app: FastifyInstance): void {
   app.addHook('onRoute', ({ url, config }) => {
     if (config?.scope === undefined) throw new Error(`The route ${url} does not say which scope it needs.`)
   })

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { OverloadedError } from '../../src/errors.ts'
 import { AdminTenantList, AdminTenantView, KeyList, NewKeyView } from '../../src/schema/admin.ts'
 import { startFake } from '../support/fake-parts.ts'
 
@@ -62,6 +63,129 @@ describe('PUT /v1/admin/tenants/{tenantId}', () => {
 
     expect([response.status, response.body.code]).toEqual([503, 'overloaded'])
     expect(service.engine.called('applyTenant')).toEqual([])
+  })
+})
+
+describe('PATCH /v1/admin/tenants/{tenantId}', () => {
+  it('changes what it names, and leaves the rest', async () => {
+    await using service = await startFake()
+    const { body: before } = await service.admin.put('/v1/admin/tenants/acme').send({ maxConcurrency: 3, weight: 2 })
+
+    const response = await service.admin.patch('/v1/admin/tenants/acme').send({ maxConcurrency: 5, paused: true })
+
+    expect(response.status).toBe(200)
+    expect(AdminTenantView.parse(response.body)).toEqual({ ...before, maxConcurrency: 5, paused: true })
+    const settings = { maxConcurrency: 5, weight: 2, paused: true }
+    expect(service.engine.called('applyTenant').at(-1)).toEqual(['applyTenant', 'acme', settings])
+    expect(service.directory.tenantRows.get('acme')?.settings).toEqual(settings)
+  })
+
+  it('takes null for the default of the service, of a part of a setting as of a whole one', async () => {
+    await using service = await startFake()
+    const rate = { jobsPerSecond: 5, requestsPerMinute: 60 }
+    await service.admin.put('/v1/admin/tenants/acme').send({ maxConcurrency: 3, paused: true, rate })
+
+    await service.admin
+      .patch('/v1/admin/tenants/acme')
+      .send({ maxConcurrency: null, paused: null, rate: { jobsPerSecond: null } })
+      .expect(200)
+    expect(service.directory.tenantRows.get('acme')?.settings).toEqual({ rate: { requestsPerMinute: 60 } })
+    const { body } = await service.admin.patch('/v1/admin/tenants/acme').send({ rate: null }).expect(200)
+
+    expect(service.directory.tenantRows.get('acme')?.settings).toEqual({})
+    expect(body).toMatchObject({ maxConcurrency: null, paused: false })
+  })
+
+  it('changes a part of a setting that there was none of', async () => {
+    await using service = await startFake()
+
+    await service.admin
+      .patch('/v1/admin/tenants/default')
+      .send({ rate: { jobsPerSecond: 0.5 } })
+      .expect(200)
+
+    expect(service.directory.tenantRows.get('default')?.settings).toEqual({ rate: { jobsPerSecond: 0.5 } })
+  })
+
+  it('changes nothing with an empty object', async () => {
+    await using service = await startFake()
+    const { body: before } = await service.admin.put('/v1/admin/tenants/acme').send({ weight: 2 })
+
+    const { status, body } = await service.admin.patch('/v1/admin/tenants/acme').send({})
+
+    expect([status, body]).toEqual([200, before])
+  })
+
+  it.each<[unknown, number]>([
+    [{ maxConcurrency: 0 }, 422],
+    [{ nope: 1 }, 422],
+    [[], 422],
+    ['', 400],
+  ])('refuses %j', async (body, status) => {
+    await using service = await startFake()
+
+    const response = await service.admin
+      .patch('/v1/admin/tenants/default')
+      .set('content-type', 'application/json')
+      .send(typeof body === 'string' ? body : JSON.stringify(body))
+
+    expect(response.status).toBe(status)
+    expect(service.engine.called('applyTenant')).toEqual([])
+  })
+
+  it('makes no tenant', async () => {
+    await using service = await startFake()
+
+    const { status, body } = await service.admin.patch('/v1/admin/tenants/nobody').send({ weight: 2 })
+
+    expect([status, body.code]).toEqual([404, 'not_found'])
+    expect(service.directory.tenantRows.has('nobody')).toBe(false)
+  })
+
+  it('loses no change that is made at the same time', async () => {
+    await using service = await startFake()
+    const patch = (body: object) => service.admin.patch('/v1/admin/tenants/default').send(body).expect(200)
+
+    await Promise.all([patch({ maxConcurrency: 3 }), patch({ weight: 2 }), patch({ paused: true })])
+
+    expect(service.directory.tenantRows.get('default')?.settings).toEqual({
+      maxConcurrency: 3,
+      weight: 2,
+      paused: true,
+    })
+  })
+})
+
+describe('DELETE /v1/admin/tenants/{tenantId}', () => {
+  it('has the engine delete it, and forgets its keys', async () => {
+    await using service = await startFake()
+
+    const { status, text } = await service.admin.delete('/v1/admin/tenants/default')
+
+    expect([status, text]).toEqual([204, ''])
+    expect(service.engine.called('deleteTenant')).toEqual([['deleteTenant', 'default']])
+    expect([service.keys.list('default'), (await service.http.get('/v1/tenant')).status]).toEqual([[], 401])
+  })
+
+  it.each([['nobody'], ['%00'], ['A B'], ['x'.repeat(5_000)]])('does not know %s', async (id) => {
+    await using service = await startFake()
+
+    const { status, body } = await service.admin.delete(
+      `/v1/admin/tenants/${encodeURIComponent(decodeURIComponent(id))}`,
+    )
+
+    expect([status, body.code]).toEqual([404, 'not_found'])
+    expect(service.engine.called('deleteTenant')).toEqual([])
+  })
+
+  it('leaves tenant and keys as they are when it could not be stored', async () => {
+    await using service = await startFake()
+    service.engine.failNext = new OverloadedError('The store cannot write now; nothing was deleted.', 5)
+
+    const { status, headers } = await service.admin.delete('/v1/admin/tenants/default')
+
+    expect([status, headers['retry-after']]).toEqual([503, '5'])
+    expect((await service.http.get('/v1/tenant')).status).toBe(200)
   })
 })
 
