@@ -93,6 +93,39 @@ describe('gatherd keys, on a data directory', () => {
     expect(revoked).toEqual({ id: made.id, tenantId: 'default', revoked: true })
   })
 
+  it('makes a key for the admin API, for jobs, or for both, and for nothing else', async () => {
+    using place = scratch()
+    const env = { GATHERD_DATA_DIR: place.dataDir }
+    const scopesOf = async (...scopes: string[]) =>
+      (await keysOf(env, 'create', '--json', ...scopes.flatMap((scope) => ['--scope', scope]))).out.json[0]?.scopes
+
+    expect(await scopesOf('admin')).toEqual(['admin'])
+    expect(await scopesOf('jobs', 'admin', 'jobs')).toEqual(['jobs', 'admin'])
+    expect(await scopesOf()).toEqual(['jobs'])
+    const { status, message } = await keysOf(env, 'create', '--scope', 'root')
+    expect([status, message]).toEqual([2, '--scope is jobs or admin, and not "root".'])
+  })
+
+  it('does not bring a deleted tenant back, unless it is to have a key', async () => {
+    using place = scratch()
+    const env = { GATHERD_DATA_DIR: place.dataDir }
+    await keysOf(env, 'create', '--tenant', 'acme')
+    {
+      await using opened = await openService(place.dataDir)
+      await opened.service.engine.deleteTenant('default')
+    }
+    const tenants = async () => {
+      await using opened = await openService(place.dataDir)
+      return (await opened.service.store.tenants()).map(({ id }) => id)
+    }
+
+    await keysOf(env, 'list', '--tenant', 'acme')
+    expect(await tenants()).toEqual(['acme'])
+    await keysOf(env, 'create')
+
+    expect(await tenants()).toEqual(['acme', 'default'])
+  })
+
   it('says what to do when a service is using the directory', async () => {
     using place = scratch()
     await using _opened = await openService(place.dataDir)

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { DEFAULT_TENANT, KeyRing } from '../../auth/keyring.ts'
+import { KeyRing } from '../../auth/keyring.ts'
 import { systemClock } from '../../clock.ts'
 import { ConfigError, NotFoundError, StoreUnusableError } from '../../errors.ts'
 import { findTenant, keyView } from '../../http/tenants.ts'
@@ -20,9 +20,8 @@ export async function directoryKeys(dataDir: string, mayCreate: boolean): Promis
       `There is no database in ${dataDir}, so there are no keys. GATHERD_DATA_DIR says where it is.`,
     )
   const store = await open(dataDir)
-  // With `off` the ring makes no first key of its own when it finds none.
-  const ring = new KeyRing({ store, clock: systemClock, auth: 'off' })
-  await ring.load()
+  const ring = new KeyRing({ store, clock: systemClock })
+  await ring.load({ first: false })
   return {
     async create(tenantId, { name, scopes, expiresAt }) {
       if (!(await hasTenant(store, tenantId)))
@@ -58,7 +57,7 @@ async function open(dataDir: string): Promise<SqliteStore> {
 }
 
 async function hasTenant(store: SqliteStore, tenantId: string): Promise<boolean> {
-  return tenantId === DEFAULT_TENANT || (await store.tenants()).some(({ id }) => id === tenantId)
+  return (await store.tenants()).some(({ id }) => id === tenantId)
 }
 
 function refuse(message: string): never {
