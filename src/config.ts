@@ -84,7 +84,7 @@ const TABLE = {
   adminKey: [
     'GATHERD_ADMIN_KEY',
     adminKey,
-    "The operator's key for the admin routes, 32 characters or more; unset: there are none.",
+    "The operator's key for the admin routes, 32 characters or more; unset: keys with scope `admin`.",
   ],
   secretKey: [
     'GATHERD_SECRET_KEY',
