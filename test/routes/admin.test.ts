@@ -144,6 +144,12 @@ describe('PATCH /v1/admin/tenants/{tenantId}', () => {
 
   it('loses no change that is made at the same time', async () => {
     await using service = await startFake()
+    service.directory.tenants = async () => {
+      const rows = [...service.directory.tenantRows.values()]
+      // Long enough for the others to have read the same.
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+      return rows
+    }
     const patch = (body: object) => service.admin.patch('/v1/admin/tenants/default').send(body).expect(200)
 
     await Promise.all([patch({ maxConcurrency: 3 }), patch({ weight: 2 }), patch({ paused: true })])

@@ -47,6 +47,19 @@ describe('DELETE of a tenant', () => {
     expect(service.origin.hitsOf('/hold/c')).toBe(0)
   })
 
+  it('starts nothing in the place of what stops at once', async () => {
+    await using world = await withGuest({ tenantConcurrency: 1 })
+    const { service, caller } = world
+    await caller.submit({ jobs: [forever(), service.fetch('/never')] })
+    await caller.submit({ jobs: [service.fetch('/neither')] })
+    await vi.waitUntil(async () => (await caller.http.get('/v1/tenant')).body.usage.running === 1)
+
+    await remove(service).expect(204)
+
+    await service.me.run({ jobs: [service.fetch('/last')] })
+    expect([service.origin.hitsOf('/never'), service.origin.hitsOf('/neither')]).toEqual([0, 0])
+  })
+
   it('stops shielded jobs, those that wait for a clock, and open batches as well', async () => {
     await using world = await withGuest()
     const { service, caller } = world
@@ -137,6 +150,7 @@ describe('DELETE of a tenant', () => {
     outgoing.end(`${JSON.stringify(service.fetch('/never'))}]}`)
 
     expect(await answered).toBe(401)
+    await service.me.run({ jobs: [service.fetch('/last')] })
     expect(service.origin.hitsOf('/never')).toBe(0)
   })
 
