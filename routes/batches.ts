@@ -7,7 +7,7 @@ import { etagOf, noneMatchHits } from '../src/http/etag.ts'
 import { sendEvents } from '../src/http/events.ts'
 import { idempotencyOf } from '../src/http/idempotency.ts'
 import { preferredWait } from '../src/http/prefer.ts'
-import { empty, json, jsonOrStream, OBSERVED, problems, SHED, TENANTS, WITH_BODY } from '../src/http/responses.ts'
+import { empty, json, jsonOrStream, KEYED, OBSERVED, problems, SHED, WITH_BODY } from '../src/http/responses.ts'
 import { sendJson, sendSpliced } from '../src/http/splice.ts'
 import { traceparentOf } from '../src/http/traceparent.ts'
 import { documentationOnly } from '../src/http/validator.ts'
@@ -54,7 +54,7 @@ function submit(app: App, parts: RouteParts): void {
         ),
         202: json(BatchSchema, 'Accepted; `Location` is where to read it.'),
         ...problems(
-          ...TENANTS,
+          ...KEYED,
           ...WITH_BODY,
           ...OBSERVED,
           'idempotency_conflict',
@@ -113,7 +113,7 @@ function list(app: App, { engine }: RouteParts): void {
       tags: ['batches'],
       security: [{ key: [] }],
       querystring: BatchListQuery,
-      response: { 200: json(BatchPage, 'A page of batches.'), ...problems(...TENANTS, ...SHED) },
+      response: { 200: json(BatchPage, 'A page of batches.'), ...problems(...KEYED, ...SHED) },
     },
     async handler(request, reply) {
       const { labels, ...query } = request.query
@@ -147,7 +147,7 @@ function read(app: App, { engine, config, observers }: RouteParts): void {
       response: {
         200: json(BatchWithJobs, 'The batch.'),
         304: empty('Not changed since the `ETag` in `If-None-Match`.'),
-        ...problems(...TENANTS, ...OBSERVED, 'not_found'),
+        ...problems(...KEYED, ...OBSERVED, 'not_found'),
       },
     },
     async handler(request, reply) {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { sendEvents } from '../src/http/events.ts'
-import { empty, json, OBSERVED, problems, stream, TENANTS } from '../src/http/responses.ts'
+import { empty, json, KEYED, OBSERVED, problems, stream } from '../src/http/responses.ts'
 import { sendSpliced } from '../src/http/splice.ts'
 import { BatchParams, EventsHeaders, EventsQuery, waitQuery } from '../src/schema/requests.ts'
 import { Event, WaitResult } from '../src/schema/views.ts'
@@ -29,7 +29,7 @@ function wait(app: App, { engine, config, observers }: RouteParts): void {
       querystring: waitQuery(config.maxWaitMs),
       response: {
         200: json(WaitResult, 'The two sets.'),
-        ...problems(...TENANTS, ...OBSERVED, 'not_found', 'empty_wait_set'),
+        ...problems(...KEYED, ...OBSERVED, 'not_found', 'empty_wait_set'),
       },
     },
     async handler(request, reply) {
@@ -62,7 +62,7 @@ function log(app: App, parts: RouteParts): void {
       response: {
         200: stream(Event, 'The stream.'),
         204: empty('The batch has drained and there is nothing after that number.'),
-        ...problems(...TENANTS, ...OBSERVED, 'not_found'),
+        ...problems(...KEYED, ...OBSERVED, 'not_found'),
       },
     },
     async handler(request, reply) {

@@ -17,7 +17,7 @@ export const health: FastifyPluginAsyncZod<RouteParts> = async (app, { engine })
       summary: 'Whether the process answers',
       description: 'Restart it when this does not answer.',
       tags: ['operations'],
-      response: { 200: json(HealthView, 'It does.') },
+      response: { 200: json(HealthView, 'It does.'), ...problems('not_acceptable') },
     },
     handler: async (_request, reply) => sendJson(reply, OK),
   })
@@ -30,7 +30,7 @@ export const health: FastifyPluginAsyncZod<RouteParts> = async (app, { engine })
       summary: 'Whether the service takes new work',
       description: 'Send new work elsewhere while this answers 503.',
       tags: ['operations'],
-      response: { 200: json(HealthView, 'It does.'), ...problems('overloaded', 'shutting_down') },
+      response: { 200: json(HealthView, 'It does.'), ...problems('not_acceptable', 'overloaded', 'shutting_down') },
     },
     async handler(_request, reply) {
       if (!engine.accepting) throw new ShuttingDownError()

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
-import { json, problems, SHED, TENANTS, WITH_BODY } from '../src/http/responses.ts'
+import { json, KEYED, problems, SHED, WITH_BODY } from '../src/http/responses.ts'
 import { arrayOf, sendJson } from '../src/http/splice.ts'
 import { BatchParams, CancelBody, JobListQuery, JobParams, NoQuery, RescheduleBody } from '../src/schema/requests.ts'
 import { CancelledJob, JobPage, JobView } from '../src/schema/views.ts'
@@ -30,7 +30,7 @@ function list(app: App, { engine }: RouteParts): void {
       description: 'In input order, or in the order in which they ended. `Link: rel="next"` is the next page.',
       params: BatchParams,
       querystring: JobListQuery,
-      response: { 200: json(JobPage, 'A page of jobs.'), ...problems(...TENANTS, ...SHED, 'not_found') },
+      response: { 200: json(JobPage, 'A page of jobs.'), ...problems(...KEYED, ...SHED, 'not_found') },
     },
     async handler(request, reply) {
       const { data, nextCursor } = await engine.jobs(request.tenantId, request.params.batchId, request.query)
@@ -52,7 +52,7 @@ function read(app: App, { engine }: RouteParts): void {
       description: 'While it is queued, `waitingOn` says what holds it back.',
       params: JobParams,
       querystring: NoQuery,
-      response: { 200: json(JobView, 'The job.'), ...problems(...TENANTS, ...SHED, 'not_found') },
+      response: { 200: json(JobView, 'The job.'), ...problems(...KEYED, ...SHED, 'not_found') },
     },
     async handler(request, reply) {
       return sendJson(reply, await engine.job(request.tenantId, request.params.jobId))
@@ -76,7 +76,7 @@ function cancel(app: App, { engine }: RouteParts): void {
       response: {
         200: json(CancelledJob, '`cancelled` is false: the job had ended.'),
         202: json(CancelledJob, '`cancelled` is true: asked for; the job ends as soon as it has unwound.'),
-        ...problems(...TENANTS, ...WITH_BODY, ...SHED, 'not_found'),
+        ...problems(...KEYED, ...WITH_BODY, ...SHED, 'not_found'),
       },
     },
     async handler(request, reply) {
@@ -105,7 +105,7 @@ function reschedule(app: App, { engine }: RouteParts): void {
       body: RescheduleBody,
       response: {
         200: json(JobView, 'The job.'),
-        ...problems(...TENANTS, ...WITH_BODY, ...SHED, 'not_found', 'job_finished'),
+        ...problems(...KEYED, ...WITH_BODY, ...SHED, 'not_found', 'job_finished'),
       },
     },
     async handler(request, reply) {

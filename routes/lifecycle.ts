@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { emptyBody } from '../src/http/body.ts'
-import { json, problems, SHED, TENANTS, WITH_BODY } from '../src/http/responses.ts'
+import { json, KEYED, problems, SHED, WITH_BODY } from '../src/http/responses.ts'
 import { arrayOf, sendJson } from '../src/http/splice.ts'
 import { documentationOnly } from '../src/http/validator.ts'
 import { BatchParams, CancelBody, NoBody, NoQuery } from '../src/schema/requests.ts'
@@ -34,7 +34,7 @@ function append(app: App, { engine, jobSchema, bodies }: RouteParts): void {
       body: bodies.append,
       response: {
         201: json(JobList, 'The new jobs, in input order.'),
-        ...problems(...TENANTS, ...WITH_BODY, 'not_found', 'batch_shutting_down', 'batch_finished'),
+        ...problems(...KEYED, ...WITH_BODY, 'not_found', 'batch_shutting_down', 'batch_finished'),
         ...problems('batch_too_large', 'body_too_large', 'queue_full', 'overloaded', 'shutting_down'),
       },
     },
@@ -59,7 +59,7 @@ function close(app: App, { engine }: RouteParts): void {
       summary: 'Say that no more jobs will come',
       description: 'The batch ends when its jobs have. May be said again.',
       body: NoBody,
-      response: { 200: json(ClosedBatch, 'The batch.'), ...problems(...TENANTS, ...WITH_BODY, ...SHED, 'not_found') },
+      response: { 200: json(ClosedBatch, 'The batch.'), ...problems(...KEYED, ...WITH_BODY, ...SHED, 'not_found') },
     },
     async handler(request, reply) {
       const batch = await engine.close(request.tenantId, request.params.batchId)
@@ -71,7 +71,7 @@ function close(app: App, { engine }: RouteParts): void {
 const CANCELLED = {
   200: json(CancelledBatch, '`cancelled` is false: the batch had its outcome already, and nothing changed.'),
   202: json(CancelledBatch, '`cancelled` is true: asked for; the jobs end as soon as they have unwound.'),
-  ...problems(...TENANTS, ...WITH_BODY, ...SHED, 'not_found'),
+  ...problems(...KEYED, ...WITH_BODY, ...SHED, 'not_found'),
 }
 
 function stop(app: App, { engine }: RouteParts): void {

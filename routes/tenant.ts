@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
-import { json, problems, SHED, TENANTS } from '../src/http/responses.ts'
+import { json, KEYED, problems, SHED } from '../src/http/responses.ts'
 import { sendJson } from '../src/http/splice.ts'
 import { NoQuery } from '../src/schema/requests.ts'
 import { TenantView } from '../src/schema/views.ts'
@@ -18,7 +18,7 @@ export const tenant: FastifyPluginAsyncZod<RouteParts> = async (app, { engine })
       tags: ['tenant'],
       security: [{ key: [] }],
       querystring: NoQuery,
-      response: { 200: json(TenantView, 'The tenant.'), ...problems(...TENANTS, ...SHED) },
+      response: { 200: json(TenantView, 'The tenant.'), ...problems(...KEYED, ...SHED) },
     },
     async handler(request, reply) {
       return sendJson(reply, JSON.stringify(engine.tenant(request.tenantId)))

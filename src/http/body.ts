@@ -10,7 +10,7 @@ export function takeJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addHook('preParsing', async ({ headers }) => {
-    const wrong = headers['content-length'] === '0' ? null : codingFlaw(headers)
+    const wrong = hasBody(headers) ? codingFlaw(headers) : null
     if (wrong !== null) throw new EdgeError('unsupported_media_type', wrong)
   })
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
@@ -28,6 +28,11 @@ export function takeJsonOnly(app: FastifyInstance): void {
 /** The request needs a body, and has none. */
 export function emptyBody(): EdgeError {
   return malformed('The body is empty; it must be a JSON document.')
+}
+
+/** Without a body, what its headers would say of it means nothing (RFC 9112, 6). */
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
 /** Bodies come as they are and in UTF-8 (RFC 8259): in anything else they would be misread. */

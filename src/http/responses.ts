@@ -52,9 +52,6 @@ export const KEYED = [
   'loop_detected',
 ] as const
 
-/** The problems that any route of a tenant can have. */
-export const TENANTS = [...KEYED, 'rate_limited'] as const
-
 /** The problems of a route of a tenant that is refused while the service has too much to do. */
 export const SHED = ['overloaded'] as const
 
