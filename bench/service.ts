@@ -36,7 +36,13 @@ export async function startService({ env = {}, kept }: Start = {}): Promise<Benc
   // Another checkout's, to compare with.
   const main = process.env.BENCH_MAIN ?? new URL('../src/main.ts', import.meta.url).pathname
   const args = [...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []), main, 'serve']
-  const settings = { GATHERD_DATA_DIR: dataDir, GATHERD_PORT: '0', GATHERD_LOG_LEVEL: 'warn', ...env }
+  const settings = {
+    GATHERD_DATA_DIR: dataDir,
+    GATHERD_PORT: '0',
+    GATHERD_LOG_LEVEL: 'warn',
+    GATHERD_EGRESS_ALLOW: '127.0.0.1',
+    ...env,
+  }
   const spawnedAt = Date.now()
   const child = spawn(process.execPath, args, {
     env: { ...process.env, ...settings },

@@ -68,7 +68,7 @@ function submit(app: App, parts: RouteParts): void {
     async handler(request, reply) {
       if (request.body === undefined) throw emptyBody()
       const { tenantId } = request
-      const batch = parseSubmission(request.body, jobSchema, engine.tenant(tenantId).limits)
+      const batch = parseSubmission(request.body, jobSchema, engine.tenant(tenantId))
       const traceparent = traceparentOf(request.headers.traceparent)
       const idempotency = idempotencyOf(request.headers['idempotency-key'], request.body)
       const isStream = request.answerType !== 'application/json'

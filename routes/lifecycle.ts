@@ -41,7 +41,7 @@ function append(app: App, { engine, jobSchema, bodies }: RouteParts): void {
     async handler(request, reply) {
       if (request.body === undefined) throw emptyBody()
       const { tenantId } = request
-      const jobs = parseAppend(request.body, jobSchema, engine.tenant(tenantId).limits)
+      const jobs = parseAppend(request.body, jobSchema, engine.tenant(tenantId))
       const views = await engine.append(tenantId, request.params.batchId, jobs)
       return sendJson(reply.code(201), `{"data":${arrayOf(views)}}`)
     },

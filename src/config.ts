@@ -1,4 +1,6 @@
-import { z } from 'zod'
+import type { z } from 'zod'
+import { EGRESS_TABLE } from './config/egress.ts'
+import { adminKey, choice, optional, rate, redisUrl, secretKey, text, trustProxy, whole } from './config/forms.ts'
 import { ConfigError } from './errors.ts'
 import {
   MAX_CONCURRENCY,
@@ -7,73 +9,6 @@ import {
   MAX_REQUESTS_PER_MINUTE,
   MIN_JOBS_PER_SECOND,
 } from './schema/limits.ts'
-
-/** A number of the environment: digits, within bounds. Underscores may group them. */
-const whole = (min: number, max: number, fallback: number) =>
-  z
-    .string()
-    .regex(/^\d[\d_]*$/, { error: 'must be a whole number' })
-    .transform((text) => Number(text.replaceAll('_', '')))
-    .pipe(
-      z
-        .int()
-        .min(min, { error: `must be at least ${min}` })
-        .max(max, { error: `must be at most ${max}` }),
-    )
-    .default(fallback)
-
-/** As `whole`, with a fraction if need be; 0 is none. */
-const rate = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d[\d_]*(\.\d+)?$/, { error: 'must be a number such as 20 or 0.5' })
-    .transform((text) => Number(text.replaceAll('_', '')))
-    .refine((value) => value === 0 || (value >= min && value <= max), { error: `must be 0 or from ${min} to ${max}` })
-    .default(0)
-
-const text = z.string().min(1, { error: 'must not be empty' })
-
-/** The longest connection string, path or name. */
-const optional = text.max(4_096, { error: 'must be at most 4096 characters long' }).optional()
-
-const redisUrl = optional.refine((url) => url === undefined, {
-  error: 'is not available yet: this version has the local engine only; leave it out',
-})
-
-const adminKey = z
-  .string()
-  .regex(/^[\x21-\x7e]{32,512}$/, { error: 'must be 32 to 512 visible ASCII characters without blanks' })
-  .optional()
-
-/** Keys with commas between them, 4,096 characters at most. */
-const secretKey = optional.refine(
-  (text) => text?.split(',').every((key) => /^[\x21-\x7e]{32,512}$/.test(key)) ?? true,
-  {
-    error:
-      'must be one or more texts with commas between them, each of 32 to 512 visible ASCII characters without blanks',
-  },
-)
-
-/** One proxy, or a network of them, as Fastify takes it. */
-const proxy = z.union([
-  z.enum(['loopback', 'linklocal', 'uniquelocal']),
-  z.ipv4(),
-  z.ipv6(),
-  z.cidrv4().refine((network) => !network.endsWith('/0')),
-  z.cidrv6().refine((network) => !network.endsWith('/0')),
-])
-
-const trustProxy = z
-  .string()
-  .transform((list) => (/^[1-9]\d?$/.test(list) ? Number(list) : list.split(',').map((entry) => entry.trim())))
-  .refine((value) => typeof value === 'number' || value.every((entry) => proxy.safeParse(entry).success), {
-    error: 'must be addresses or networks with commas between them, such as 10.0.0.7,fd00::/8, or 1 to 99 proxies',
-  })
-  .optional()
-  .transform((value): string[] | number | false => value ?? false)
-
-const choice = <const T extends [string, ...string[]]>(values: T) =>
-  z.enum(values, { error: `must be one of ${values.join(', ')}` })
 
 /** Each setting: its variable, its form, and what it does. The README's table has the same lines. */
 const TABLE = {
@@ -163,6 +98,7 @@ const TABLE = {
     whole(0, 365 * 86_400_000, 86_400_000),
     'How long a drained batch can be read, in milliseconds.',
   ],
+  ...EGRESS_TABLE,
   kinds: ['GATHERD_KINDS', optional, 'A module with kinds of job of your own.'],
   logLevel: [
     'GATHERD_LOG_LEVEL',
@@ -185,7 +121,8 @@ export interface Setting {
 export const SETTINGS: readonly Setting[] = Object.values(TABLE).map(([name, schema, description]) => {
   const value = schema.safeParse(undefined).data
   // What is off unless it is set has no value that could be written.
-  return { name, default: value === undefined || value === false ? null : String(value), description }
+  const isOff = value === undefined || value === false || (Array.isArray(value) && value.length === 0)
+  return { name, default: isOff ? null : String(value), description }
 })
 
 /**
@@ -218,8 +155,8 @@ function isLoopback(host: string): boolean {
 /** What the examples and `gatherd keys` read: a client's, not the service's. */
 const CLIENTS = new Set(['GATHERD_URL', 'GATHERD_KEY'])
 
-/** Settings of the egress guard and the cluster, which this version does not have. */
-const NOT_YET = /^GATHERD_(EGRESS_[A-Z0-9_]+|LEASE_MS)$/
+/** A setting of the cluster, which this version does not have. */
+const NOT_YET = /^GATHERD_LEASE_MS$/
 
 /**
  * Variables that later versions know and this one does not act upon: they do not stop the start, but whoever set them

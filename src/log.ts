@@ -13,7 +13,7 @@ export interface LogOptions {
  * hangs on an object, and no value of a tenant, gets into the log because nobody thought of it.
  */
 const FIELDS: ReadonlySet<string> = new Set([
-  ...['tenantId', 'batchId', 'jobId', 'index', 'attempt', 'code', 'err', 'reason'],
+  ...['tenantId', 'batchId', 'jobId', 'index', 'attempt', 'code', 'err', 'reason', 'kind', 'detail'],
   ...['instance', 'method', 'route', 'status', 'ms'],
   ...['listeningOn', 'dataDir', 'version', 'signal', 'graceMs', 'batches', 'name'],
 ])

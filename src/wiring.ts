@@ -1,9 +1,14 @@
+import { networkInterfaces } from 'node:os'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { KeyRing } from './auth/keyring.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
+import type { EgressOptions } from './egress/egress.ts'
+import { nameResolver } from './egress/guard/resolver.ts'
+import type { EgressSettings } from './egress/guard/settings.ts'
 import type { Engine } from './engine/engine.ts'
 import { loadKinds } from './jobs/custom.ts'
+import type { FetchLimits } from './jobs/fetch/limits.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
@@ -45,11 +50,12 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
   const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, cwd ?? '.')
   // The store's threads start while this one loads: whatever was left by the last process waits for both.
   const opening = SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
-  const [store, { LocalEngine, Egress, builtInKinds }] = await Promise.all([opening, machinery()])
+  const [store, { LocalEngine, Egress, Guard, builtInKinds }] = await Promise.all([opening, machinery()])
   logger.debug({}, 'store open, engine loaded')
   const vault = await vaultOf(config, store)
-  const egress = new Egress({ clock })
-  const kinds = [...builtInKinds({ egress }), ...custom]
+  const guard = new Guard(egressSettings(config), (facts) => logger.info(facts, 'destination refused'))
+  const egress = new Egress({ clock, guard, ...egressOptions(config) })
+  const kinds = [...builtInKinds({ egress, limits: fetchLimits(config) }), ...custom]
   const engine = new LocalEngine({
     store,
     vault,
@@ -90,14 +96,48 @@ function reasonOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
+/** The operator's rules. What the addresses of this machine are is looked at once. */
+function egressSettings(config: Config): EgressSettings {
+  const own = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address))
+  return {
+    mode: config.egressMode,
+    allow: config.egressAllow,
+    allowHosts: config.egressAllowHosts,
+    deny: config.egressDeny,
+    denyHosts: config.egressDenyHosts,
+    nat64: config.egressNat64,
+    own,
+  }
+}
+
+function egressOptions(config: Config): EgressOptions {
+  return {
+    connectTimeoutMs: config.egressConnectTimeoutMs,
+    maxHeaderBytes: config.egressMaxHeaderBytes,
+    resolve: nameResolver({ servers: config.egressDns }),
+  }
+}
+
+/** The caps of a fetch, out of the settings. */
+export function fetchLimits(config: Config): FetchLimits {
+  return {
+    maxResponseBytes: config.egressMaxResponseBytes,
+    maxWireBytes: config.egressMaxWireBytes,
+    maxRequestBytes: config.egressMaxRequestBytes,
+    maxResponseHeaders: config.egressMaxHeaders,
+    headersTimeoutMs: config.egressHeadersTimeoutMs,
+  }
+}
+
 /** What runs jobs, and all that it imports. */
 async function machinery() {
-  const [{ LocalEngine }, { Egress }, { builtInKinds }] = await Promise.all([
+  const [{ LocalEngine }, { Egress }, { Guard }, { builtInKinds }] = await Promise.all([
     import('./engine/local/engine.ts'),
     import('./egress/egress.ts'),
+    import('./egress/guard/guard.ts'),
     import('./jobs/index.ts'),
   ])
-  return { LocalEngine, Egress, builtInKinds }
+  return { LocalEngine, Egress, Guard, builtInKinds }
 }
 
 async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore): Promise<Vault> {

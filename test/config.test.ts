@@ -38,6 +38,20 @@ describe('readConfig', () => {
       maxHeapBytes: 0,
       drainGraceMs: 10_000,
       retentionMs: 86_400_000,
+      egressMode: 'public',
+      egressAllow: [],
+      egressAllowHosts: [],
+      egressDeny: [],
+      egressDenyHosts: [],
+      egressNat64: [],
+      egressDns: [],
+      egressConnectTimeoutMs: 5_000,
+      egressHeadersTimeoutMs: 15_000,
+      egressMaxResponseBytes: 10_485_760,
+      egressMaxWireBytes: 12_582_912,
+      egressMaxRequestBytes: 1_048_576,
+      egressMaxHeaderBytes: 16_384,
+      egressMaxHeaders: 128,
       kinds: undefined,
       logLevel: 'info',
     })
@@ -152,13 +166,11 @@ describe('SETTINGS', () => {
 describe('withoutEffect', () => {
   it('names the settings of later versions, which stop nothing and do nothing', () => {
     const env = {
-      GATHERD_EGRESS_ALLOW: '127.0.0.0/8',
       GATHERD_LEASE_MS: 'x',
       GATHERD_PORT: '1',
-      GATHERD_EGRESS_DENY: '',
     }
 
-    expect(withoutEffect(env)).toEqual(['GATHERD_EGRESS_ALLOW', 'GATHERD_LEASE_MS'])
+    expect(withoutEffect(env)).toEqual(['GATHERD_LEASE_MS'])
     expect(readConfig(env).port).toBe(1)
   })
 })

@@ -28,6 +28,8 @@ export async function startService(): Promise<DemoService> {
     GATHERD_ADMIN_KEY: adminKey,
     GATHERD_LOG_LEVEL: 'warn',
     GATHERD_DRAIN_GRACE_MS: '0',
+    // The demo's targets are on this machine.
+    GATHERD_EGRESS_ALLOW: '127.0.0.1',
   }
   const child = spawn(process.execPath, ['src/main.ts', 'serve'], { cwd: REPO, env, stdio: ['ignore', 'pipe', 'pipe'] })
   const end = async () => {

@@ -5,6 +5,7 @@ import { Egress } from '../egress/egress.ts'
 import { ConfigError } from '../errors.ts'
 import { loadKinds } from '../jobs/custom.ts'
 import { builtInKinds } from '../jobs/index.ts'
+import { fetchLimits } from '../wiring.ts'
 import { type Command, packageJson } from './io.ts'
 import { parsed } from './options.ts'
 import { Output } from './run/output.ts'
@@ -23,7 +24,7 @@ export const openapi: Command = async (io) => {
     throw new ConfigError(`gatherd openapi takes no "${given.positionals[0]}".\n\n${HELP}`)
   const config = readConfig(io.env)
   const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, '.')
-  const kinds = [...builtInKinds({ egress: new Egress() }), ...custom]
+  const kinds = [...builtInKinds({ egress: new Egress(), limits: fetchLimits(config) }), ...custom]
   const yaml = await openApiYaml({ config, kinds, version: packageJson.version })
   using output = new Output({ stdout: io.stdout, screen: null, onBroken: async () => undefined })
   await output.write(given.values.json ? JSON.stringify(parse(yaml), null, 2) : yaml.trimEnd())

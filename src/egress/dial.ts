@@ -3,8 +3,9 @@ import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'n
 import { connect as connectTls, type SecureContext } from 'node:tls'
 import type { Clock, TimerHandle } from '../clock.ts'
 import { EgressError } from './errors.ts'
-import type { Judge, Resolve } from './resolve.ts'
-import { hostOfUrl, portOf } from './url.ts'
+import { EgressDeniedError } from './guard/denial.ts'
+import type { Passage } from './guard/guard.ts'
+import type { Resolve } from './resolve.ts'
 
 /** After this long Node tries a host's next address beside the first (happy eyeballs, RFC 8305). */
 const NEXT_ADDRESS_MS = 1_000
@@ -17,7 +18,8 @@ export interface DialOptions {
   /** For DNS, TCP and TLS together. */
   timeoutMs: number
   resolve: Resolve
-  judge: Judge
+  /** The guard's, which judges the addresses and where the socket went. */
+  passage: Passage
   /** Asked for https only: building one costs milliseconds. */
   secureContext(): SecureContext
 }
@@ -32,8 +34,8 @@ export interface Dialled {
 }
 
 /**
- * One connection being opened: resolve, judge, connect, secure. An abort or the timeout ends it at once and destroys the
- * socket; a name lookup still on its way is left to end by itself and its answer is dropped.
+ * One connection being opened: resolve, judge, connect, check, secure. An abort or the timeout ends it at once, gives the
+ * name's lookup up and destroys the socket.
  */
 export class Dial {
   /** Rejects with an `EgressError`, or with `signal.reason`. */
@@ -42,6 +44,8 @@ export class Dial {
   readonly #startedAt: number
   readonly #timer: TimerHandle
   readonly #settle: PromiseWithResolvers<Dialled> = Promise.withResolvers()
+  /** Aborts when the dial is over: nobody wants the name's addresses any more. */
+  readonly #lookup = new AbortController()
   #raw: Socket | undefined
   #socket: Socket | undefined
   #over = false
@@ -71,20 +75,20 @@ export class Dial {
   }
 
   async #open(): Promise<void> {
-    const { url, resolve, judge } = this.#options
-    const target = { host: hostOfUrl(url), port: portOf(url) }
+    const { resolve, passage } = this.#options
     try {
-      const addresses = await resolve(target.host)
+      const addresses = await resolve(passage.target.host, this.#lookup.signal)
       if (addresses.length === 0) throw new EgressError('dns_failed')
-      if (!this.#over) this.#connect(target, judge(target, addresses))
+      if (!this.#over) this.#connect(passage.judge(addresses))
     } catch (error) {
-      this.cancel(error instanceof EgressError ? error : new EgressError('dns_failed', error))
+      const isOurs = error instanceof EgressError || error instanceof EgressDeniedError
+      this.cancel(isOurs ? error : new EgressError('dns_failed', error))
     }
   }
 
-  #connect(target: { host: string; port: number }, addresses: LookupAddress[]): void {
+  #connect(addresses: LookupAddress[]): void {
     const raw = connectTcp({
-      ...target,
+      ...this.#options.passage.target,
       lookup: answering(addresses),
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
@@ -92,13 +96,21 @@ export class Dial {
       keepAlive: true,
     })
     this.#raw = raw
-    raw.once('connect', () => this.#connected(raw, target.host))
+    raw.once('connect', () => this.#connected(raw))
     raw.on('error', (cause) => this.cancel(new EgressError(this.#socket ? 'tls_failed' : 'connect_failed', cause)))
   }
 
-  #connected(raw: Socket, host: string): void {
+  #connected(raw: Socket): void {
     if (this.#over) return
-    if (this.#options.url.protocol === 'https:') this.#secure(raw, host)
+    const { url, passage } = this.#options
+    // It has no address when it is closed again already.
+    if (raw.remoteAddress === undefined) return this.cancel(new EgressError('connect_failed'))
+    try {
+      passage.recheck(raw.remoteAddress)
+    } catch (error) {
+      return this.cancel(error)
+    }
+    if (url.protocol === 'https:') this.#secure(raw, passage.target.host)
     else this.#succeed(raw, raw)
   }
 
@@ -125,6 +137,7 @@ export class Dial {
 
   #finish(): void {
     this.#over = true
+    this.#lookup.abort()
     this.#timer.cancel()
     this.#options.signal.removeEventListener('abort', this)
   }

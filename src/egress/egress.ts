@@ -3,8 +3,10 @@ import { type Clock, systemClock } from '../clock.ts'
 import { Connection, type Lender } from './connection.ts'
 import { Dial, type Dialled } from './dial.ts'
 import { EgressError } from './errors.ts'
+import { Guard, type Passage } from './guard/guard.ts'
+import { nameResolver } from './guard/resolver.ts'
 import { IdlePools } from './pools.ts'
-import { allowAll, type Judge, type Resolve, systemResolve } from './resolve.ts'
+import type { Resolve } from './resolve.ts'
 
 /** How connections are made and kept. Everything has a default. */
 export interface EgressOptions {
@@ -19,8 +21,10 @@ export interface EgressOptions {
   maxHeaderBytes?: number
   /** PEM certificates of further authorities, beside the well-known ones. */
   ca?: string[]
+  /** Default: c-ares with the system's name servers. */
   resolve?: Resolve
-  judge?: Judge
+  /** Where connections may go. Default: to public addresses only. */
+  guard?: Guard
 }
 
 const DEFAULTS = { clock: systemClock, connectTimeoutMs: 5_000, idleMs: 4_000, maxIdle: 512, maxHeaderBytes: 16_384 }
@@ -35,7 +39,10 @@ export interface EgressStats {
 
 /** The only way out of the process: opens sockets, lends them out one attempt at a time, keeps them alive between attempts. */
 export class Egress implements Lender {
+  /** Who is asked before every connection. */
+  readonly guard: Guard
   readonly #options: EgressOptions & typeof DEFAULTS
+  readonly #resolve: Resolve
   readonly #idle: IdlePools
   readonly #open = new Set<Connection>()
   readonly #dials = new Set<Dial>()
@@ -44,6 +51,8 @@ export class Egress implements Lender {
 
   constructor(options: EgressOptions = {}) {
     this.#options = { ...DEFAULTS, ...options }
+    this.guard = options.guard ?? new Guard()
+    this.#resolve = options.resolve ?? nameResolver()
     this.#idle = new IdlePools(this.#options)
   }
 
@@ -53,10 +62,11 @@ export class Egress implements Lender {
   }
 
   /**
-   * A connection to the URL's origin for one attempt alone: an idle one of the same tenant, or a new one. The attempt ends the lease with
-   * `release` or `destroy`.
+   * A connection to the URL's origin for one attempt alone: an idle one that the same tenant was let open under the same policy, or a
+   * new one. The attempt ends the lease with `release` or `destroy`.
    *
    * @param fresh - Never an idle one.
+   * @throws {EgressDeniedError} When the destination is not allowed.
    * @throws {EgressError} When none can be opened.
    * @throws `signal.reason`, at once, when it aborts first; the socket is destroyed.
    */
@@ -64,10 +74,10 @@ export class Egress implements Lender {
     signal.throwIfAborted()
     if (this.#closing) throw new EgressError('connection_lost')
     const { origin } = url
-    // An origin has no blank, so two different pairs never make the same key.
-    const key = `${origin} ${tenantId}`
+    // None of the first two has a blank, so two different triples never make the same key.
+    const key = `${origin} ${this.guard.policyOf(tenantId).version} ${tenantId}`
     const idle = fresh ? undefined : this.#idle.take(key)
-    return idle ? idle.lease() : this.#connect(key, url, signal)
+    return idle ? idle.lease() : this.#connect(key, url, { passage: this.guard.passage(tenantId, url), signal })
   }
 
   /** A connection comes back. For `Connection`. */
@@ -89,8 +99,8 @@ export class Egress implements Lender {
     await Promise.all(Array.from(this.#open, (connection) => connection.destroy()))
   }
 
-  async #connect(key: string, url: URL, signal: AbortSignal): Promise<Connection> {
-    const dialled = await this.#dial(url, signal)
+  async #connect(key: string, url: URL, by: { passage: Passage; signal: AbortSignal }): Promise<Connection> {
+    const dialled = await this.#dial(url, by)
     const { idleMs, maxHeaderBytes } = this.#options
     const connection = new Connection({ ...dialled, key, origin: url.origin, idleMs, maxHeaderBytes, lender: this })
     this.#open.add(connection)
@@ -99,10 +109,10 @@ export class Egress implements Lender {
     throw new EgressError('connection_lost')
   }
 
-  async #dial(url: URL, signal: AbortSignal): Promise<Dialled> {
-    const { clock, connectTimeoutMs, resolve = systemResolve, judge = allowAll } = this.#options
+  async #dial(url: URL, by: { passage: Passage; signal: AbortSignal }): Promise<Dialled> {
+    const { clock, connectTimeoutMs: timeoutMs } = this.#options
     const secureContext = () => this.#context()
-    const dial = new Dial({ url, signal, clock, timeoutMs: connectTimeoutMs, resolve, judge, secureContext })
+    const dial = new Dial({ url, ...by, clock, timeoutMs, resolve: this.#resolve, secureContext })
     this.#dials.add(dial)
     try {
       return await dial.done

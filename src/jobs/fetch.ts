@@ -1,8 +1,9 @@
+import { DENIED_SENTENCE } from '../egress/guard/denial.ts'
 import { checkUrl, hostAndPort } from '../egress/url.ts'
 import { isSecretHeader } from './fetch/header-rules.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
-import type { CommonSpec, JobKind } from './kind.ts'
+import type { CommonSpec, JobKind, Objection } from './kind.ts'
 
 /** A validated `fetch` job. */
 export type FetchSpec = CommonSpec & FetchFields
@@ -19,8 +20,16 @@ export function fetchKind(parts: FetchParts): JobKind<FetchSpec> {
       Object.keys(headers)
         .filter(isSecretHeader)
         .map((name) => ['headers', name]),
+    objections: ({ url }, tenantId) => (typeof url === 'string' ? objectionsTo(url, tenantId, parts.egress) : []),
     run: (spec, context) => new FetchAttempt({ spec, context, parts }).run(),
   }
+}
+
+function objectionsTo(text: string, tenantId: string, { guard }: FetchParts['egress']): Objection[] {
+  const url = guard.checkUrl(tenantId, text)
+  if (url instanceof URL) return []
+  if (url.verdict === 'invalid') return [{ field: 'url', detail: url.sentence }]
+  return [{ field: 'url', detail: DENIED_SENTENCE, code: 'egress_denied' }]
 }
 
 function hostOf({ url }: FetchSpec): string | undefined {

@@ -61,7 +61,21 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
    * encrypted, for this job's target host only. `hostOf`, and after a restart `onRestart`, get null in their places.
    */
   secrets?(spec: Spec): readonly (readonly string[])[]
+  /**
+   * What stands against the job as far as it is known without I/O: where it would go, for instance. Asked at submission, also of a job
+   * whose other fields are wrong: any field may have any value, or be absent.
+   */
+  objections?(job: Readonly<Record<string, unknown>>, tenantId: string): Objection[]
   run(spec: Spec, context: AttemptContext): Promise<unknown>
+}
+
+/** What is wrong with a field of a job. */
+export interface Objection {
+  field: string
+  /** A sentence that the tenant sees. */
+  detail: string
+  /** Where the field's form is not what is wrong, e.g. `egress_denied`. */
+  code?: string
 }
 
 /** An error that ends a job as `failed` with a `type` and `code` of api.md, and facts that the caller may see. */

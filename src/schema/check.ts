@@ -15,6 +15,11 @@ export class Findings {
     return this.#errors.length >= MAX_FIELD_ERRORS
   }
 
+  /** Whether this field was found wrong. */
+  has(pointer: string): boolean {
+    return this.#errors.some((error) => error.pointer === pointer)
+  }
+
   /** Add what was found. */
   add(errors: readonly FieldError[]): void {
     for (const error of errors) {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { CommonSpec, JobKind } from '../jobs/kind.ts'
+import type { CommonSpec, JobKind, Objection } from '../jobs/kind.ts'
 import { Context, DurationMs, Name } from './fields.ts'
 import { MAX_PRIORITY } from './limits.ts'
 
@@ -47,6 +47,8 @@ export interface JobSchema {
   /** The names of the kinds, in the order of the table. */
   kinds: readonly string[]
   byKind: ReadonlyMap<string, z.ZodType<CommonSpec>>
+  /** What stands against a job of a known kind, whatever its form. */
+  objections(job: Readonly<Record<string, unknown>>, tenantId: string): Objection[]
   /** Any of them, for the OpenAPI document. */
   job: z.ZodType<CommonSpec>
   /** The component of the OpenAPI document that each kind's schema is. */
@@ -67,6 +69,7 @@ export function buildJobSchema(kinds: readonly JobKind[]): JobSchema {
     kinds: [...byKind.keys()],
     // Every one of them extends the common fields and the literal kind: its output is a CommonSpec.
     byKind: byKind as ReadonlyMap<string, z.ZodType> as ReadonlyMap<string, z.ZodType<CommonSpec>>,
+    objections: (job, tenantId) => kinds.find(({ name }) => name === job.kind)?.objections?.(job, tenantId) ?? [],
     job: z.union([...byKind.values()]) as z.ZodType as z.ZodType<CommonSpec>,
     components: kinds.map((kind) => componentOf(kind, byKind)),
   }

@@ -54,6 +54,12 @@ export interface SubmissionLimits {
   maxBatchJobs: number
 }
 
+/** The tenant that submits. */
+export interface Submitter {
+  id: string
+  limits: SubmissionLimits
+}
+
 /** The submission and append bodies as the OpenAPI document shows them. */
 export function submissionSchemas(job: z.ZodType, limits: SubmissionLimits): { batch: z.ZodType; append: z.ZodType } {
   const jobs = z.array(job).max(limits.maxBatchJobs)
@@ -71,11 +77,15 @@ export function submissionSchemas(job: z.ZodType, limits: SubmissionLimits): { b
  * @throws {InvalidArgumentError} naming every wrong field, those that depend on other fields included.
  * @throws {BatchTooLargeError} when it has more jobs than the limits allow.
  */
-export function parseSubmission(body: unknown, schema: JobSchema, limits: SubmissionLimits): BatchSubmission {
+export function parseSubmission(
+  body: unknown,
+  schema: JobSchema,
+  { id: tenantId, limits }: Submitter,
+): BatchSubmission {
   const raw = objectOf(body, limits)
   const findings = hygieneOf(raw)
   const envelope = examine(Envelope, raw, findings)
-  const jobs = examineJobs(raw.jobs, schema, findings)
+  const jobs = examineJobs(raw.jobs, { schema, tenantId, findings })
   findings.add(batchRules(raw))
   findings.throwIfAny()
   // Nothing was found, so the envelope is the schema's output.
@@ -87,11 +97,11 @@ export function parseSubmission(body: unknown, schema: JobSchema, limits: Submis
  * The jobs of an append out of a parsed JSON body.
  * @throws {InvalidArgumentError} {BatchTooLargeError} as {@link parseSubmission}.
  */
-export function parseAppend(body: unknown, schema: JobSchema, limits: SubmissionLimits): CommonSpec[] {
+export function parseAppend(body: unknown, schema: JobSchema, { id: tenantId, limits }: Submitter): CommonSpec[] {
   const raw = objectOf(body, limits)
   const findings = hygieneOf(raw)
   const envelope = examine(AppendEnvelope, raw, findings)
-  const jobs = examineJobs(raw.jobs, schema, findings)
+  const jobs = examineJobs(raw.jobs, { schema, tenantId, findings })
   findings.add(nameRules(raw.jobs, false))
   findings.throwIfAny()
   return merge(envelope?.defaults, jobs)
@@ -119,25 +129,46 @@ function isFetchBody(path: readonly PropertyKey[], parent: object): boolean {
   return path.length === 3 && path[0] === 'jobs' && path[2] === 'body' && 'kind' in parent && parent.kind === 'fetch'
 }
 
-function examineJobs(jobs: unknown, schema: JobSchema, findings: Findings): CommonSpec[] {
+/** What each job is examined by. */
+interface Examination {
+  schema: JobSchema
+  tenantId: string
+  findings: Findings
+}
+
+function examineJobs(jobs: unknown, by: Examination): CommonSpec[] {
   if (!Array.isArray(jobs)) return []
   const parsed: CommonSpec[] = []
   for (const [index, job] of jobs.entries()) {
-    if (findings.full) break
-    const spec = examineJob(job, index, schema, findings)
+    if (by.findings.full) break
+    const spec = examineJob(job, index, by)
     if (spec) parsed.push(spec)
   }
   return parsed
 }
 
-function examineJob(job: unknown, index: number, schema: JobSchema, findings: Findings): CommonSpec | undefined {
+function examineJob(job: unknown, index: number, by: Examination): CommonSpec | undefined {
+  const { schema, findings } = by
   const kind = typeof job === 'object' && job !== null && 'kind' in job ? job.kind : undefined
   const known = typeof kind === 'string' ? schema.byKind.get(kind) : undefined
-  if (known) return examine(known, job, findings, ['jobs', index])
+  if (known) {
+    const spec = examine(known, job, findings, ['jobs', index])
+    // It has a kind, so it is an object.
+    object(job as Record<string, unknown>, index, by)
+    return spec
+  }
   const isObject = examine(JobOfNoKind, job, findings, ['jobs', index]) !== undefined || isPlainObject(job)
   const detail = `${kind === undefined ? 'Is required:' : 'Must be'} one of ${schema.kinds.map((name) => `"${name}"`).join(', ')}.`
   if (isObject) findings.add([{ pointer: `/jobs/${index}/kind`, detail }])
   return undefined
+}
+
+/** What stands against a job beside its form; of one field, the form goes first. */
+function object(job: Record<string, unknown>, index: number, { schema, tenantId, findings }: Examination): void {
+  for (const { field, detail, code } of schema.objections(job, tenantId)) {
+    const pointer = `/jobs/${index}/${field}`
+    if (!findings.has(pointer)) findings.add([{ pointer, detail, ...(code && { code }) }])
+  }
 }
 
 function isPlainObject(value: unknown): boolean {

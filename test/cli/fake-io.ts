@@ -57,7 +57,8 @@ export class FakeIo implements Io {
     options: { env?: Record<string, string>; input?: string | Buffer; isTTY?: boolean; stdoutIsTTY?: boolean } = {},
   ) {
     this.args = args
-    this.env = options.env ?? {}
+    // Origins of tests are on this machine.
+    this.env = { GATHERD_EGRESS_ALLOW: '127.0.0.0/8,::1', ...options.env }
     this.stdin = options.input === undefined ? new PassThrough() : Readable.from([Buffer.from(options.input)])
     this.stdout = new Sink({ isTTY: options.stdoutIsTTY })
     this.stderr = new Sink({ isTTY: options.isTTY })

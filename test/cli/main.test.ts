@@ -9,6 +9,7 @@ const MAIN = join(import.meta.dirname, '../../src/main.ts')
 /** Run `gatherd` as a process of its own, with none of the settings of whoever runs the tests. */
 function gatherd(args: string[], input = '') {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GATHERD_')))
+  env.GATHERD_EGRESS_ALLOW = '127.0.0.1'
   return spawnSync(process.execPath, [MAIN, ...args], { env, input, encoding: 'utf8' })
 }
 
@@ -60,7 +61,10 @@ describe('gatherd', () => {
 
   it('ends with 130 at SIGINT, after the socket of a running job is closed', async () => {
     await using origin = await startOrigin()
-    const child = spawn(process.execPath, [MAIN, 'run', '-'], { stdio: ['pipe', 'ignore', 'ignore'] })
+    const child = spawn(process.execPath, [MAIN, 'run', '-'], {
+      env: { ...process.env, GATHERD_EGRESS_ALLOW: '127.0.0.1' },
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
     child.stdin.end(JSON.stringify([{ kind: 'fetch', url: origin.url('/hang') }]))
     await origin.whenHit('/hang')
     const exited = once(child, 'exit')

@@ -5,7 +5,9 @@ import { systemClock } from '../../src/clock.ts'
 import type { Connection } from '../../src/egress/connection.ts'
 import { Egress } from '../../src/egress/egress.ts'
 import { EgressError } from '../../src/egress/errors.ts'
+import { Guard } from '../../src/egress/guard/guard.ts'
 import { ManualClock, stoppable } from '../jobs/attempt.ts'
+import { openGuard } from '../support/guard.ts'
 import { startOrigin } from '../support/origin.ts'
 import { EXPIRED, LOCAL, OTHER_NAME, UNKNOWN_AUTHORITY } from './certificate.ts'
 
@@ -56,7 +58,7 @@ describe('Egress', () => {
     for (const thing of closing.splice(0)) await thing.close()
   })
   function egressWith(options: ConstructorParameters<typeof Egress>[0] = {}): Egress {
-    const egress = new Egress(options)
+    const egress = new Egress({ guard: openGuard(), ...options })
     closing.push(egress)
     return egress
   }
@@ -219,7 +221,7 @@ describe('Egress', () => {
     await using origin = await startOrigin()
     const mute = await startMute()
     closing.push(mute)
-    const egress = new Egress()
+    const egress = new Egress({ guard: openGuard() })
     const url = new URL(origin.url())
     const leased = await egress.lease('a', url, never)
     await get(await egress.lease('b', url, never))
@@ -284,29 +286,34 @@ describe('Egress', () => {
 
     it('goes to the addresses that were judged, and to the next when the first refuses', async () => {
       await using origin = await startOrigin()
-      const asked: unknown[] = []
+      const denied = createServer((socket) => socket.destroy()).listen(origin.port, '127.0.0.3')
+      closing.push(denied)
+      await once(denied, 'listening')
+      let seen = 0
+      denied.on('connection', () => seen++)
       const egress = egressWith({
         resolve: async () => ['127.0.0.3', '127.0.0.2', '127.0.0.1'].map((address) => ({ address, family: 4 })),
-        judge(target, addresses) {
-          asked.push(target)
-          return addresses.slice(1)
-        },
+        guard: openGuard({ deny: ['127.0.0.3'] }),
       })
 
       expect(await get(await egress.lease('a', new URL(`http://name.test:${origin.port}`), never))).toBe(200)
 
-      expect(asked).toEqual([{ host: 'name.test', port: origin.port }])
+      expect(seen).toBe(0)
     })
 
-    it('hands on what the judge throws, and opens nothing', async () => {
-      const refusal = new EgressError('connect_failed')
-      const egress = egressWith({
-        judge() {
-          throw refusal
-        },
-      })
+    it('is denied what the guard denies, before anything is resolved or opened', async () => {
+      const told: unknown[] = []
+      const resolve = async () => {
+        throw new Error('asked for the name')
+      }
+      const egress = egressWith({ resolve, guard: new Guard({}, (facts) => told.push(facts)) })
 
-      await expect(egress.lease('a', new URL('http://127.0.0.1:9'), never)).rejects.toBe(refusal)
+      for (const url of ['http://127.0.0.1:8080', 'http://localhost:8080', 'http://[::1]:8080'])
+        await expect(egress.lease('a', new URL(url), never)).rejects.toMatchObject({ code: 'egress_denied' })
+
+      expect(told).toHaveLength(3)
+      expect(told[0]).toMatchObject({ tenantId: 'a', kind: 'address' })
+      expect(egress.stats).toEqual({ open: 0, idle: 0, pools: 0, dialling: 0 })
     })
 
     it('reaches IPv6 loopback by its literal address', async () => {

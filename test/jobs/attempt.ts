@@ -4,6 +4,7 @@ import { DEFAULT_FETCH_LIMITS, type FetchLimits } from '../../src/jobs/fetch/lim
 import type { FetchResult } from '../../src/jobs/fetch/result.ts'
 import { fetchKind } from '../../src/jobs/fetch.ts'
 import { type AttemptContext, StopReason } from '../../src/jobs/kind.ts'
+import { openGuard } from '../support/guard.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
 
 /** A clock that stands still until it is advanced. */
@@ -105,7 +106,10 @@ export async function startBench(
   options: { egress?: EgressOptions; limits?: Partial<FetchLimits>; tls?: { key: string; cert: string } } = {},
 ): Promise<FetchBench> {
   const origin = await startOrigin({ tls: options.tls })
-  return new FetchBench(origin, new Egress(options.egress), { ...DEFAULT_FETCH_LIMITS, ...options.limits })
+  return new FetchBench(origin, new Egress({ guard: openGuard(), ...options.egress }), {
+    ...DEFAULT_FETCH_LIMITS,
+    ...options.limits,
+  })
 }
 
 /** An attempt that can be stopped, its reason, and how many listeners its signal has. */

@@ -12,7 +12,7 @@ const run = promisify(execFile)
 
 /** A whole service on a free port, and the environment that the examples want. */
 async function startService() {
-  const config = readConfig({ GATHERD_DATA_DIR: ':memory:' })
+  const config = readConfig({ GATHERD_DATA_DIR: ':memory:', GATHERD_EGRESS_ALLOW: '127.0.0.1' })
   const onFatal = (error: Error) => {
     throw error
   }

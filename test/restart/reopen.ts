@@ -11,7 +11,7 @@ import type { TenantSettings } from '../../src/engine/engine.ts'
 import { buildLogger } from '../../src/log.ts'
 import { type Service, wire } from '../../src/wiring.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
-import { ADMIN_KEY, Caller, type Drained } from '../support/service.ts'
+import { ADMIN_KEY, Caller, type Drained, LOOPBACK } from '../support/service.ts'
 
 /** The files of a store that a crash leaves behind, in the order in which they can be copied under a running writer. */
 const FILES = ['gatherd.db', 'gatherd.db-wal', 'gatherd.key'] as const
@@ -105,7 +105,11 @@ export class Reopenable implements AsyncDisposable {
     const clock: Clock = { now: () => systemClock.now() + aheadMs, after: systemClock.after }
     const service = await wire(
       {
-        ...readConfig({ GATHERD_ADMIN_KEY: ADMIN_KEY, GATHERD_DATA_DIR: this.dataDir }),
+        ...readConfig({
+          GATHERD_ADMIN_KEY: ADMIN_KEY,
+          GATHERD_DATA_DIR: this.dataDir,
+          GATHERD_EGRESS_ALLOW: LOOPBACK,
+        }),
         ...this.#config,
         ...config,
       },

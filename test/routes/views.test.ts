@@ -21,7 +21,7 @@ import { wire } from '../../src/wiring.ts'
 
 /** The real service, in memory and without a port. Let it go with `await using`. */
 async function startReal() {
-  const config = readConfig({ GATHERD_DATA_DIR: ':memory:', GATHERD_AUTH: 'off' })
+  const config = readConfig({ GATHERD_DATA_DIR: ':memory:', GATHERD_AUTH: 'off', GATHERD_EGRESS_ALLOW: '127.0.0.1' })
   const logger = buildLogger({ level: 'silent' })
   const service = await wire(config, {
     clock: systemClock,

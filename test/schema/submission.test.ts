@@ -6,11 +6,11 @@ import { parseAppend, parseSubmission } from '../../src/schema/submission.ts'
 import { FAKE_KINDS } from '../support/fake-parts.ts'
 
 const schema = buildJobSchema(FAKE_KINDS)
-const LIMITS = { maxBatchJobs: 100 }
+const TENANT = { id: 'acme', limits: { maxBatchJobs: 100 } }
 const SLEEP = { kind: 'sleep', durationMs: 1 }
 
-const parse = (body: unknown) => parseSubmission(body, schema, LIMITS)
-const append = (body: unknown) => parseAppend(body, schema, LIMITS)
+const parse = (body: unknown) => parseSubmission(body, schema, TENANT)
+const append = (body: unknown) => parseAppend(body, schema, TENANT)
 
 /** The field errors of a body, by pointer. */
 function wrong(body: unknown, read: (body: unknown) => unknown = parse): FieldError[] {

@@ -20,6 +20,9 @@ process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'gatherd-test-compile-cache')
 /** The operator's key of every test service. */
 export const ADMIN_KEY = 'the-operators-key-of-a-test-service'
 
+/** Origins of tests are on this machine, where fetches do not go unless they are let. For `GATHERD_EGRESS_ALLOW`. */
+export const LOOPBACK = '127.0.0.0/8,::1'
+
 /** The tenant that a test is, unless it says otherwise. */
 const ME = 'acme'
 
@@ -53,7 +56,14 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
   const origin = await startOrigin()
   const logged: string[] = []
   const service = await wire(
-    { ...readConfig({ GATHERD_ADMIN_KEY: ADMIN_KEY, GATHERD_DATA_DIR: dataDir }), ...config },
+    {
+      ...readConfig({
+        GATHERD_ADMIN_KEY: ADMIN_KEY,
+        GATHERD_DATA_DIR: dataDir,
+        GATHERD_EGRESS_ALLOW: LOOPBACK,
+      }),
+      ...config,
+    },
     {
       clock: systemClock,
       logger: buildLogger({ level: 'warn', destination: lines(logged) }),

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
+import { DEFAULT_TENANT } from '../../auth/keyring.ts'
 import type { BatchSubmission } from '../../engine/engine.ts'
 import { ConfigError, InvalidArgumentError } from '../../errors.ts'
 import type { JobSchema } from '../../schema/jobs.ts'
@@ -51,7 +52,8 @@ export function parseBatch({
   const isList = Array.isArray(body)
   try {
     const batch = parseSubmission(withOverrides(isList ? { jobs: body } : body, overrides), schema, {
-      maxBatchJobs: MAX_JOBS_EVER,
+      id: DEFAULT_TENANT,
+      limits: { maxBatchJobs: MAX_JOBS_EVER },
     })
     return { ...batch, open: false }
   } catch (error) {

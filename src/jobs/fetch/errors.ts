@@ -1,4 +1,5 @@
 import { EGRESS_SENTENCES, EgressError, type EgressFailure } from '../../egress/errors.ts'
+import { EgressDeniedError } from '../../egress/guard/denial.ts'
 import { JobError } from '../kind.ts'
 
 /** The codes of a `FetchError`. */
@@ -47,6 +48,8 @@ export function fetchError(
 export function asFetchError(error: unknown, inBody = false): JobError {
   if (error instanceof JobError) return error
   if (error instanceof EgressError) return ofEgress(error)
+  // Its detail is for the operator alone.
+  if (error instanceof EgressDeniedError) return new JobError('EgressDeniedError', error.code, error.message)
   const code = failureOf(error, inBody)
   return code === 'tls_failed' ? ofEgress(new EgressError(code, error)) : fetchError(code, { cause: error })
 }

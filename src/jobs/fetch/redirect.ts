@@ -1,4 +1,5 @@
-import { checkUrl } from '../../egress/url.ts'
+import type { Malformed } from '../../egress/guard/check-url.ts'
+import type { Denial } from '../../egress/guard/denial.ts'
 import { fetchError } from './errors.ts'
 import { type HopRequest, LOOP_HEADER, LOOP_VALUE } from './request.ts'
 import { headerOf, type ResponseHeaders } from './response-headers.ts'
@@ -23,6 +24,13 @@ const BODY_HEADERS: ReadonlySet<string> = new Set([
   'content-location',
 ])
 
+/** The guard's look at where a redirect leads. */
+export interface Signpost {
+  check(text: string, base: URL): URL | Malformed | Denial
+  /** The error of a refusal. */
+  refuse(denial: Denial): Error
+}
+
 /** Where a response redirects to, as it says it; undefined when it does not redirect. */
 export function locationOf(status: number, headers: ResponseHeaders): string | undefined {
   return REDIRECTS.has(status) ? headerOf(headers, 'location') : undefined
@@ -31,10 +39,11 @@ export function locationOf(status: number, headers: ResponseHeaders): string | u
 /**
  * The request that follows a redirect (RFC 9110, 15.4; methods as in WHATWG Fetch).
  *
- * @throws {JobError} `bad_redirect`: the target is no URL to fetch, or gives up https, or would take a body to another origin.
+ * @throws {EgressDeniedError} The target is not allowed.
+ * @throws {JobError} `bad_redirect`: it is no URL to fetch, or gives up https, or would take a body to another origin.
  */
-export function redirected(request: HopRequest, status: number, location: string): HopRequest {
-  const url = targetOf(location, request.url)
+export function redirected(request: HopRequest, status: number, location: string, signpost: Signpost): HopRequest {
+  const url = targetOf(location, request.url, signpost)
   const sameOrigin = url.origin === request.url.origin
   const asGet = becomesGet(status, request.method)
   const body = asGet ? null : request.body
@@ -47,9 +56,9 @@ export function redirected(request: HopRequest, status: number, location: string
   return { url, method: asGet ? 'GET' : request.method, headers, body }
 }
 
-function targetOf(location: string, from: URL): URL {
-  const url = checkUrl(asText(location), from)
-  if (typeof url === 'string') throw fetchError('bad_redirect')
+function targetOf(location: string, from: URL, signpost: Signpost): URL {
+  const url = signpost.check(asText(location), from)
+  if (!(url instanceof URL)) throw url.verdict === 'denied' ? signpost.refuse(url) : fetchError('bad_redirect')
   if (from.protocol === 'https:' && url.protocol === 'http:') throw fetchError('bad_redirect')
   // RFC 9110, 10.2.2: a target without a fragment has the one it came from.
   if (url.hash === '') url.hash = from.hash

@@ -4,7 +4,7 @@ import { type AttemptContext, JobError } from '../kind.ts'
 import { asFetchError, fetchError } from './errors.ts'
 import { BrokenResponseError, type ByteBudget, Exchange, type HopResponse, StaleConnectionError } from './exchange.ts'
 import type { FetchLimits } from './limits.ts'
-import { locationOf, redirected } from './redirect.ts'
+import { locationOf, redirected, type Signpost } from './redirect.ts'
 import { firstRequest, type HopRequest } from './request.ts'
 import { type FetchResult, isOk, type KeptBody, NO_BODY, parsedJson, rounded, textOrBase64 } from './result.ts'
 import type { FetchFields } from './spec.ts'
@@ -58,7 +58,16 @@ export class FetchAttempt {
         throw fetchError('too_many_redirects', { facts: { redirects: this.#spec.redirects } })
       }
       this.#redirects.push({ status: response.status, url: request.url.href })
-      request = redirected(request, response.status, location)
+      request = redirected(request, response.status, location, this.#signpost)
+    }
+  }
+
+  get #signpost(): Signpost {
+    const { guard } = this.#parts.egress
+    const { tenantId } = this.#context
+    return {
+      check: (text, base) => guard.checkUrl(tenantId, text, base),
+      refuse: (denial) => guard.refuse(tenantId, denial),
     }
   }
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { locationOf, redirected } from '../../../src/jobs/fetch/redirect.ts'
+import { locationOf, redirected as redirectedBy, type Signpost } from '../../../src/jobs/fetch/redirect.ts'
 import type { HopRequest } from '../../../src/jobs/fetch/request.ts'
 import { METHODS } from '../../../src/jobs/fetch/spec.ts'
+import { openGuard } from '../../support/guard.ts'
 
 const KEPT = [
   'accept',
@@ -23,6 +24,16 @@ function request(own: Partial<Omit<HopRequest, 'headers'>> & { headers?: Record<
     headers: new Map(Object.entries(headers)),
     ...rest,
   }
+}
+
+const GUARD = openGuard()
+const SIGNPOST: Signpost = {
+  check: (text, base) => GUARD.checkUrl('acme', text, base),
+  refuse: (denial) => GUARD.refuse('acme', denial),
+}
+
+function redirected(from: HopRequest, status: number, location: string): HopRequest {
+  return redirectedBy(from, status, location, SIGNPOST)
 }
 
 describe('redirected', () => {
@@ -73,21 +84,28 @@ describe('redirected', () => {
     )
   })
 
+  it.each(['http://a.test/', 'https://u:p@b.test/', 'https://b.test\\@a.test/', 'https://[', '/a b', '/\u0001'])(
+    'refuses to go from https to %j',
+    (location) => {
+      expect(() => redirected(request(), 302, location)).toThrow(
+        expect.objectContaining({
+          type: 'FetchError',
+          code: 'bad_redirect',
+          message: expect.not.stringContaining('test'),
+        }),
+      )
+    },
+  )
+
   it.each([
-    'http://a.test/',
     'ftp://b.test/',
-    'https://u:p@b.test/',
-    'https://b.test\\@a.test/',
-    'https://[',
-    '/a b',
-    '/\u0001',
-  ])('refuses to go from https to %j', (location) => {
+    'file:///etc/passwd',
+    'http://10.0.0.1/',
+    '//169.254.169.254/latest',
+    'http://db.internal/',
+  ])('is denied %j, without a word of where', (location) => {
     expect(() => redirected(request(), 302, location)).toThrow(
-      expect.objectContaining({
-        type: 'FetchError',
-        code: 'bad_redirect',
-        message: expect.not.stringContaining('test'),
-      }),
+      expect.objectContaining({ code: 'egress_denied', message: 'The destination is not allowed.' }),
     )
   })
 
