@@ -23,11 +23,17 @@ const FORBIDDEN: ReadonlySet<string> = new Set([
     'http2-settings',
   ],
   // Who the request comes from: a caller must not speak for a proxy.
-  ...['via', 'forwarded', 'x-real-ip'],
-  // What opens the metadata services of clouds.
-  ...['metadata', 'metadata-flavor', 'x-google-metadata-request'],
+  ...['via', 'forwarded', 'x-forwarded', 'x-real-ip', 'x-client-ip', 'true-client-ip'],
+  // What opens the metadata services of clouds: Azure and IBM, Google, Azure's managed identities.
+  ...['metadata', 'x-google-metadata-request', 'x-identity-header'],
 ])
-const FORBIDDEN_PREFIXES = ['proxy-', 'x-forwarded-', 'sec-', 'x-aws-ec2-metadata-', 'x-aliyun-ecs-metadata-']
+const FORBIDDEN_PREFIXES = [
+  'proxy-',
+  'x-forwarded-',
+  'sec-',
+  // Google and IBM (`-flavor`), Linode (`-token`, `-token-expiry-seconds`); AWS; Alibaba.
+  ...['metadata-', 'x-aws-ec2-metadata-', 'x-aliyun-ecs-metadata-'],
+]
 
 /** Whether a job may not set this header, whatever its case. */
 export function isForbiddenHeader(name: string): boolean {
