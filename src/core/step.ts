@@ -109,7 +109,10 @@ export function armQueued(turn: Turn, index: number, plan: JobPlan, accepted: nu
   if (plan.timeoutMs === 0) due(turn, 'timeout', index)
   if (plan.deadlineMs != null) armOrDue(turn, 'deadline', index, accepted + plan.deadlineMs)
   if (plan.queueTimeoutMs != null) armOrDue(turn, 'queue_timeout', index, accepted + plan.queueTimeoutMs)
-  const startAt = accepted + (plan.delayMs ?? 0)
+  const { delayMs = 0 } = plan
+  // Not by the clock alone: it may have been set back since.
+  if (delayMs <= 0) return
+  const startAt = accepted + delayMs
   if (startAt <= turn.now || turn.batch.states[index] !== Job.queued) return
   turn.batch.flags[index] |= Flag.delayed
   arm(turn, 'delay', index, startAt)

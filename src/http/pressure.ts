@@ -24,9 +24,15 @@ export function shedUnderPressure(app: FastifyInstance, { maxEventLoopDelayMs, m
     maxEventLoopDelay: maxEventLoopDelayMs,
     maxHeapUsedBytes: maxHeapBytes || Math.floor(getHeapStatistics().heap_size_limit * HEAP_SHARE),
     pressureHandler: async (request) => {
-      if (isShed(request)) throw new OverloadedError('The service has too much to do; nothing was accepted.', 2)
+      if (isShed(request) && isPressed(app))
+        throw new OverloadedError('The service has too much to do; nothing was accepted.', 2)
     },
   })
+}
+
+/** Whether new work is refused now. A second without any measurement, as that of a slow start is, says nothing. */
+export function isPressed(app: FastifyInstance): boolean {
+  return app.isUnderPressure() && Number.isFinite(app.memoryUsage().eventLoopDelay)
 }
 
 type PressureSettings = Pick<Config, 'maxEventLoopDelayMs' | 'maxHeapBytes'>

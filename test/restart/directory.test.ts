@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
@@ -69,4 +69,16 @@ describe('a start on a data directory that cannot be used ends with 2 and one li
     expect(status).toBe(2)
     expect(stderr).toMatch(/^gatherd: The data directory .* cannot be used: .*not a database.*\n$/)
   })
+})
+
+it('makes files that no other user can read', async () => {
+  using dir = tempDir()
+  const dataDir = join(dir.path, 'made', 'data')
+  await using started = new ServeProcess(dataDir)
+  await started.listening
+
+  const open = readdirSync(dataDir).filter((name) => (statSync(join(dataDir, name)).mode & 0o077) !== 0)
+
+  expect(open).toEqual([])
+  expect(statSync(dataDir).mode & 0o777).toBe(0o700)
 })

@@ -74,7 +74,12 @@ export class Recovery {
 
   /** The places of all submissions and appends in the order of acceptance, by batch: that of their instants. */
   #orders(saved: readonly SavedBatch[]): Map<number, Place[]> {
-    const segments = saved.flatMap(({ row, facts }) => facts.accepted.map(({ from, at }) => ({ no: row.no, from, at })))
+    let newest = 0
+    const segments = saved.flatMap(({ row: { no }, facts: { accepted } }) => {
+      // The clock may have been set back between two processes; the numbers of batches have not.
+      newest = Math.max(newest, accepted[0].at)
+      return accepted.map(({ from, at }) => ({ no, from, at: Math.max(at, newest) }))
+    })
     // Stable: at one instant the batch with the lower number was first, and of one batch the submission.
     segments.sort((a, b) => a.at - b.at)
     const places = segments.map(({ no, from }) => ({ no, from, order: this.#runtime.fair.nextOrder() }))

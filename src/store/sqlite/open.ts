@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, statSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreUnusableError } from '../../errors.ts'
@@ -16,7 +16,7 @@ export const DATABASE_FILE = 'gatherd.db'
  * @throws {StoreUnusableError} when the directory cannot be used, or a newer version wrote the database.
  */
 export function openWriter(dataDir: string): DatabaseSync {
-  const database = usable(dataDir, () => new DatabaseSync(databasePath(dataDir), { timeout: 5_000 }))
+  const database = usable(dataDir, () => new DatabaseSync(ownFile(databasePath(dataDir)), { timeout: 5_000 }))
   try {
     usable(dataDir, () => {
       // A commit that goes past these pages (4 MB) waits for the checkpoint: 10 ms; four times as many, 35 ms.
@@ -46,7 +46,7 @@ export function openReader(dataDir: string): DatabaseSync {
 export function lockDirectory(dataDir: string): DatabaseSync | null {
   if (dataDir === IN_MEMORY) return null
   usable(dataDir, () => makeDirectory(dataDir))
-  const lock = usable(dataDir, () => new DatabaseSync(join(dataDir, 'gatherd.lock'), { timeout: 0 }))
+  const lock = usable(dataDir, () => new DatabaseSync(ownFile(join(dataDir, 'gatherd.lock')), { timeout: 0 }))
   try {
     lock.exec('BEGIN EXCLUSIVE')
   } catch (cause) {
@@ -65,6 +65,12 @@ export function storeSecret(database: DatabaseSync): Uint8Array {
   const secret = randomBytes(32)
   database.prepare(`INSERT INTO meta (key, value) VALUES ('secret', ?)`).run(secret)
   return secret
+}
+
+/** A file that no other user reads, if it is made now; SQLite gives its `-wal` and `-shm` the same mode. */
+function ownFile(path: string): string {
+  if (path !== IN_MEMORY) closeSync(openSync(path, 'a', 0o600))
+  return path
 }
 
 function databasePath(dataDir: string): string {
@@ -89,7 +95,7 @@ function makeDirectory(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
   const parent = dirname(resolve(path))
   if (parent !== resolve(path)) makeDirectory(parent)
-  mkdirSync(path)
+  mkdirSync(path, 0o700)
 }
 
 function usable<T>(dataDir: string, open: () => T): T {

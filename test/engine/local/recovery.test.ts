@@ -18,7 +18,7 @@ class Lives implements AsyncDisposable {
   /** Names of jobs in the order in which their work began, in this life. */
   began: string[] = []
   readonly #store = directStore(':memory:')
-  readonly #clock = new FakeClock()
+  #clock = new FakeClock()
   readonly #kinds: JobKind[]
   #dead = { value: false }
   #engine: LocalEngine | null = null
@@ -42,6 +42,11 @@ class Lives implements AsyncDisposable {
   get engine(): LocalEngine {
     if (this.#engine === null) throw new Error('Nothing lives.')
     return this.#engine
+  }
+
+  /** Somebody sets the clock of the machine; the next process goes by it. */
+  setClock(now: number): void {
+    this.#clock = new FakeClock({ now })
   }
 
   /** The process dies, and another starts; resolves with how many batches it takes up. */
@@ -142,6 +147,20 @@ describe('a recovery', () => {
     expect(count).toBe(2)
     expect(atOnce).toEqual(['a0'])
     expect(lives.began).toEqual(['a0', 'b0', 'a1'])
+  })
+
+  it('keeps the order of batches when the clock was set back between two processes', async () => {
+    await using lives = new Lives()
+    await lives.restart({ maxConcurrency: 0 })
+    await lives.submit([{ name: 'first', quick: true }])
+    lives.setClock(Date.UTC(2025, 11, 31))
+    await lives.restart({ maxConcurrency: 0 })
+    await lives.submit([{ name: 'second', quick: true }])
+
+    await lives.restart({ maxConcurrency: 1 })
+    await settled()
+
+    expect(lives.began).toEqual(['first', 'second'])
   })
 
   it('that is cut off after it was written is not written again', async () => {
