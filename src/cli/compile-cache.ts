@@ -19,6 +19,11 @@ export function useCompileCache(dataDir: string, user: number | undefined): void
 
 /** Not a link either: that leads to wherever whoever made it wants. */
 function isOurs(directory: string, user: number | undefined): boolean {
-  const seen = lstatSync(directory, { throwIfNoEntry: false })
-  return seen?.isDirectory() === true && seen.uid === user && (seen.mode & 0o022) === 0
+  try {
+    const seen = lstatSync(directory)
+    return seen.isDirectory() && seen.uid === user && (seen.mode & 0o022) === 0
+  } catch {
+    // There is none, or the data directory is no directory: whoever opens the store says so, in words.
+    return false
+  }
 }

@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { useCompileCache } from '../../src/cli/compile-cache.ts'
 import { SETTINGS } from '../../src/config.ts'
 import { Installation } from '../support/process.ts'
 import { tempDir } from '../support/temp-dir.ts'
@@ -40,6 +41,14 @@ describe('the compile cache of a service', () => {
     using elsewhere = tempDir()
 
     expect(await compiledBy((directory) => symlinkSync(elsewhere.path, directory))).toEqual([])
+  })
+
+  it('is none where the data directory is a file, and nothing is said of that', () => {
+    using dir = tempDir()
+    const file = join(dir.path, 'file')
+    writeFileSync(file, '')
+
+    expect(() => useCompileCache(file, process.geteuid?.())).not.toThrow()
   })
 
   it('is where GATHERD_DATA_DIR is when that is not set', () => {
