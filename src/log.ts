@@ -61,6 +61,15 @@ function errorFields(thrown: unknown): Record<string, unknown> {
   return { type: thrown.name, code: codeOf(thrown), message, stack: framesOf(thrown) }
 }
 
+/** What the log would have of an error, as text: its class, its code and its frames, and its message if it is one of ours. */
+export function outline(thrown: unknown): string {
+  const { type, code, message, stack } = errorFields(thrown)
+  const head = [type, ...(code === undefined ? [] : [`[${code}]`]), ...(message === undefined ? [] : [message])].join(
+    ' ',
+  )
+  return stack ? `${head}\n${stack}` : head
+}
+
 /** Node's, SQLite's and Fastify's codes are numbers or names in capitals; what else is called a code can be anything. */
 function codeOf(error: Error): unknown {
   const code = 'code' in error ? error.code : undefined

@@ -53,11 +53,26 @@ function onSignal(listener: (signal: 'SIGTERM' | 'SIGINT') => void): () => void 
   }
 }
 
+/** The exit status of a mistake of ours (EX_SOFTWARE). Not 1: that is what a check or a batch says of what it found. */
+const MISTAKE = 70
+
+/**
+ * An error that nobody foresaw: its class, code and frames, as in the log. Node would print its message as well, and a
+ * library's message can quote what a tenant has sent.
+ */
+async function die(thrown: unknown): Promise<never> {
+  const { outline } = await import('./log.ts')
+  process.stderr.write(`gatherd: a mistake of gatherd's: ${outline(thrown)}\n`)
+  process.exit(MISTAKE)
+}
+
+process.on('uncaughtException', die)
+
 try {
   process.exitCode = await main()
 } catch (error) {
   // A mistake of whoever started it needs words, not a stack.
-  if (!(error instanceof ServiceError)) throw error
-  process.stderr.write(`gatherd: ${error.message}\n`)
+  if (!(error instanceof ServiceError)) await die(error)
+  else process.stderr.write(`gatherd: ${error.message}\n`)
   process.exitCode = 2
 }

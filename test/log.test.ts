@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ConfigError } from '../src/errors.ts'
-import { buildLogger } from '../src/log.ts'
+import { buildLogger, outline } from '../src/log.ts'
 import { LogLines } from './support/fake-parts.ts'
 
 /** The one line that a call writes. */
@@ -106,5 +106,24 @@ describe('an error in the log', () => {
     buildLogger({ level: 'silent', destination }).fatal({}, 'x')
 
     expect(destination.lines).toEqual([])
+  })
+})
+
+describe('outline', () => {
+  it('has the class, the code and the frames of an error, and not its message', () => {
+    const text = outline(Object.assign(new TypeError('canary\nof two lines'), { code: 'ERR_X' }))
+
+    expect(text).toMatch(/^TypeError \[ERR_X\]\n {4}at .*log\.test\.ts:/)
+    expect(text).not.toContain('canary')
+  })
+
+  it('has the message of one of ours', () => {
+    expect(outline(new ConfigError('GATHERD_PORT is no port.'))).toMatch(
+      /^ConfigError \[config\] GATHERD_PORT is no port\.\n {4}at /,
+    )
+  })
+
+  it.each(['canary', { message: 'canary' }, null])('says nothing of what is no error: %j', (thrown) => {
+    expect(outline(thrown)).toBe(typeof thrown)
   })
 })

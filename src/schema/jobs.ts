@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ConfigError } from '../errors.ts'
 import type { CommonSpec, JobKind, Objection } from '../jobs/kind.ts'
 import { Context, DurationMs, Name } from './fields.ts'
 import { MAX_PRIORITY } from './limits.ts'
@@ -57,12 +58,12 @@ export interface JobSchema {
 
 /**
  * The schema of a job from the table of kinds: each kind's own fields beside the common ones, strictly.
- * @throws {Error} when a kind's name is wrong or taken, or one of its fields is a common one.
+ * @throws {ConfigError} when a kind's name is wrong or taken, or one of its fields is a common one.
  */
 export function buildJobSchema(kinds: readonly JobKind[]): JobSchema {
   const byKind = new Map<string, z.ZodObject>()
   for (const kind of kinds) {
-    if (byKind.has(kind.name)) throw new Error(`Two kinds are called "${kind.name}".`)
+    if (byKind.has(kind.name)) throw new ConfigError(`Two kinds are called "${kind.name}".`)
     byKind.set(kind.name, schemaOf(kind))
   }
   return {
@@ -76,10 +77,11 @@ export function buildJobSchema(kinds: readonly JobKind[]): JobSchema {
 }
 
 function schemaOf(kind: JobKind): z.ZodObject {
-  if (!/^[a-z][a-z0-9_-]*$/.test(kind.name)) throw new Error(`"${kind.name}" is no name for a kind.`)
+  if (!/^[a-z][a-z0-9_-]*$/.test(kind.name)) throw new ConfigError(`"${kind.name}" is no name for a kind.`)
   const common: Record<string, z.ZodType> = { kind: z.literal(kind.name), ...COMMON }
   const taken = Object.keys(kind.spec.shape).filter((field) => field in common)
-  if (taken.length > 0) throw new Error(`The kind "${kind.name}" cannot have the common fields ${taken.join(', ')}.`)
+  if (taken.length > 0)
+    throw new ConfigError(`The kind "${kind.name}" cannot have the common fields ${taken.join(', ')}.`)
   return kind.spec.safeExtend(common).strict()
 }
 

@@ -1,17 +1,21 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { startOrigin } from '../support/origin.ts'
+import { tempDir } from '../support/temp-dir.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
 
 /** Run `gatherd` as a process of its own, with none of the settings of whoever runs the tests. */
-function gatherd(args: string[], input = '') {
+function gatherd(args: string[], input = '', settings: Record<string, string> = {}) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GATHERD_')))
-  env.GATHERD_EGRESS_ALLOW = '127.0.0.1'
+  Object.assign(env, { GATHERD_EGRESS_ALLOW: '127.0.0.1' }, settings)
   return spawnSync(process.execPath, [MAIN, ...args], { env, input, encoding: 'utf8' })
 }
+
+const COMMANDS = ['serve', 'run', 'keys', 'check', 'backup', 'openapi']
 
 describe('gatherd', () => {
   it('shows its commands when asked, and when not asked for any', () => {
@@ -19,11 +23,11 @@ describe('gatherd', () => {
     const silent = gatherd([])
 
     expect(asked.status).toBe(0)
-    for (const command of ['serve', 'run', 'keys', 'openapi']) expect(asked.stdout).toContain(`gatherd ${command}`)
+    for (const command of COMMANDS) expect(asked.stdout).toContain(`gatherd ${command}`)
     expect(silent.stdout).toBe(asked.stdout)
   })
 
-  it.each(['serve', 'run', 'keys', 'openapi'])('has a help for %s', (command) => {
+  it.each(COMMANDS)('has a help for %s', (command) => {
     const { status, stdout } = gatherd([command, '--help'])
 
     expect(status).toBe(0)
@@ -38,7 +42,7 @@ describe('gatherd', () => {
     expect(stderr).toContain(`gatherd: there is no command "${name}"`)
   })
 
-  it.each(['serve', 'run', 'keys', 'openapi'])('ends with 2 for an option that %s does not have', (command) => {
+  it.each(COMMANDS)('ends with 2 for an option that %s does not have', (command) => {
     const { status, stderr } = gatherd([command, '--bogus'])
 
     expect(status).toBe(2)
@@ -86,5 +90,43 @@ describe('gatherd', () => {
 
     expect(stderr).toBe('')
     expect(stdout).toBe('141\n')
+  })
+
+  it.each<[string, string]>([
+    ['in its course', `throw Object.assign(new TypeError('canary of a tenant'), { code: 'ERR_SOME' })`],
+    ['later, where nobody waits for it', `queueMicrotask(() => { throw new RangeError('canary') }); return 'null'`],
+    ['as a rejection', `void Promise.reject(new RangeError('canary')); return 'null'`],
+  ])('ends with 70 at an error that nobody foresaw, and keeps its message to itself: %s', (_, code) => {
+    using dir = tempDir()
+    const kinds = join(dir.path, 'kinds.mjs')
+    // As a mistake of the service's own would: what is asked of a kind outside of a job.
+    writeFileSync(
+      kinds,
+      `import { z } from '${import.meta.resolve('zod')}'
+       export default [{ name: 'odd', spec: z.strictObject({}), hostOf() { ${code} }, run: async () => null }]`,
+    )
+
+    const { status, stdout, stderr } = gatherd(['run', '-'], '[{"kind":"odd"}]', {
+      GATHERD_KINDS: kinds,
+      GATHERD_HOST_CONCURRENCY: '1',
+    })
+
+    expect([status, stdout]).toEqual([70, ''])
+    expect(stderr).toMatch(/^gatherd: a mistake of gatherd's: (TypeError \[ERR_SOME\]|RangeError)\n {4}at /)
+    expect(stderr).not.toContain('canary')
+  })
+
+  it('says in words that a kind has the name of another', () => {
+    using dir = tempDir()
+    const kinds = join(dir.path, 'kinds.mjs')
+    writeFileSync(
+      kinds,
+      `import { z } from '${import.meta.resolve('zod')}'
+       export default [{ name: 'sleep', spec: z.strictObject({}), run: async () => null }]`,
+    )
+
+    const { status, stderr } = gatherd(['run', '-'], '[]', { GATHERD_KINDS: kinds })
+
+    expect([status, stderr]).toEqual([2, 'gatherd: Two kinds are called "sleep".\n'])
   })
 })
