@@ -3,7 +3,7 @@ import { empty, json, KEYED, problems, WITH_BODY } from '../src/http/responses.t
 import { sendJson } from '../src/http/splice.ts'
 import { adminTenant, findTenant, keyView, TenantDesk } from '../src/http/tenants.ts'
 import { AdminTenantList, AdminTenantView, KeyList, NewKeyView } from '../src/schema/admin.ts'
-import { KeyBody, KeyParams, NewTenantParams, NoQuery, TenantBody, TenantParams } from '../src/schema/requests.ts'
+import { KeyBody, KeyParams, NewTenantParams, NoQuery, TenantParams } from '../src/schema/requests.ts'
 import type { RouteParts } from './parts.ts'
 
 /** `/v1/admin/tenants`: tenants and their keys, for the operator. */
@@ -62,7 +62,7 @@ function readTenant(app: App, { engine, directory }: RouteParts): void {
   })
 }
 
-function putTenant(app: App, { engine }: RouteParts, desk: TenantDesk): void {
+function putTenant(app: App, { engine, bodies }: RouteParts, desk: TenantDesk): void {
   app.route({
     method: 'PUT',
     url: '/v1/admin/tenants/:tenantId',
@@ -71,9 +71,10 @@ function putTenant(app: App, { engine }: RouteParts, desk: TenantDesk): void {
       ...COMMON,
       operationId: 'putTenant',
       summary: 'Create a tenant, or replace its settings',
-      description: 'What is absent follows the service again. Limits act at once, on what runs as well.',
+      description:
+        'What is absent follows the service again. Limits act at once, on what runs as well; `egress` acts on the next connection.',
       params: NewTenantParams,
-      body: TenantBody,
+      body: bodies.tenant,
       response: {
         200: json(AdminTenantView, 'Replaced.'),
         201: json(AdminTenantView, 'Created.'),
@@ -87,7 +88,7 @@ function putTenant(app: App, { engine }: RouteParts, desk: TenantDesk): void {
   })
 }
 
-function patchTenant(app: App, { engine }: RouteParts, desk: TenantDesk): void {
+function patchTenant(app: App, { engine, bodies }: RouteParts, desk: TenantDesk): void {
   app.route({
     method: 'PATCH',
     url: '/v1/admin/tenants/:tenantId',
@@ -96,9 +97,12 @@ function patchTenant(app: App, { engine }: RouteParts, desk: TenantDesk): void {
       ...COMMON,
       operationId: 'patchTenant',
       summary: "Change some of a tenant's settings",
-      description: 'What is absent stays as it is; null follows the service again. Acts at once, on what runs as well.',
+      description: [
+        'What is absent stays as it is, within `rate` and `egress` too; null follows the service again. A list replaces the one that was',
+        'there. Acts at once, on what runs as well.',
+      ].join(' '),
       params: TenantParams,
-      body: TenantBody,
+      body: bodies.tenant,
       response: {
         200: json(AdminTenantView, 'Changed.'),
         ...problems(...KEYED, ...WITH_BODY, 'not_found', 'overloaded'),

@@ -3,7 +3,6 @@ import { guard } from '../src/auth/guard.ts'
 import { acceptable } from '../src/http/accept.ts'
 import { FailedKeys } from '../src/http/failures.ts'
 import { refuseLoops } from '../src/http/loop.ts'
-import { RequestLimits } from '../src/http/rate-limit.ts'
 import { admin } from './admin.ts'
 import { batches } from './batches.ts'
 import { docs } from './docs.ts'
@@ -33,8 +32,7 @@ export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
 }
 
 /** Counts the requests of tenants, and tells in each answer what is left. */
-function limitRequests(app: FastifyInstance, parts: RouteParts): void {
-  const limits = new RequestLimits(parts)
+function limitRequests(app: FastifyInstance, { limits }: RouteParts): void {
   app.addHook('onRequest', async (request) => limits.admit(request))
   app.addHook('onSend', (request, reply, payload, done) => {
     limits.show(request, reply)

@@ -4,7 +4,9 @@ import type { Clock } from '../src/clock.ts'
 import type { Config } from '../src/config.ts'
 import type { Engine } from '../src/engine/engine.ts'
 import type { Observers } from '../src/http/observers.ts'
+import type { RequestLimits } from '../src/http/rate-limit.ts'
 import type { JobSchema } from '../src/schema/jobs.ts'
+import type { TenantBody } from '../src/schema/requests.ts'
 import type { DirectoryStore } from '../src/store/store.ts'
 
 /** What the routes are given. */
@@ -15,8 +17,10 @@ export interface RouteParts {
   config: Config
   clock: Clock
   jobSchema: JobSchema
-  /** The bodies of submit and append, for the OpenAPI document. */
-  bodies: { batch: z.ZodType; append: z.ZodType }
+  /** Bodies that depend on this service's kinds, limits and rules; those of submit and append are for the OpenAPI document. */
+  bodies: { batch: z.ZodType; append: z.ZodType; tenant: TenantBody }
   /** Whoever holds an answer or a stream open. */
   observers: Observers
+  /** The requests of each tenant. */
+  limits: RequestLimits
 }

@@ -14,11 +14,13 @@ import { Observers } from './http/observers.ts'
 import { componentsOf, openApiOptions } from './http/openapi.ts'
 import { shedUnderPressure } from './http/pressure.ts'
 import { trustedProxies } from './http/proxies.ts'
+import { RequestLimits } from './http/rate-limit.ts'
 import { RouteTable } from './http/route-table.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { buildLogger } from './log.ts'
 import { buildJobSchema } from './schema/jobs.ts'
+import { type EgressEntryCheck, tenantBody } from './schema/requests.ts'
 import { submissionSchemas } from './schema/submission.ts'
 import type { DirectoryStore } from './store/store.ts'
 
@@ -30,6 +32,8 @@ export interface AppParts {
   config: Config
   kinds: readonly JobKind[]
   clock: Clock
+  /** Judges the entries of a tenant's `egress`. */
+  egressProblem: EgressEntryCheck
   logger: FastifyBaseLogger
   /** Shown in the OpenAPI document. */
   version?: string
@@ -73,7 +77,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
 /** The service's OpenAPI document as YAML, for its kinds and limits; nothing listens. */
 export async function openApiYaml(parts: Pick<AppParts, 'config' | 'kinds' | 'version'>): Promise<string> {
   // A document is made of schemas alone: no route is called, so none of these is.
-  const none = {} as Pick<AppParts, 'engine' | 'keys' | 'directory'>
+  const none = {} as Pick<AppParts, 'engine' | 'keys' | 'directory' | 'egressProblem'>
   const app = buildApp({ ...none, ...parts, clock: systemClock, logger: buildLogger({ level: 'silent' }) })
   try {
     await app.ready()
@@ -98,9 +102,12 @@ function prepare(app: FastifyInstance, newId: () => string): void {
 
 function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): void {
   const jobSchema = buildJobSchema(parts.kinds)
-  const bodies = submissionSchemas(jobSchema.job, parts.config)
+  const tenant = tenantBody(parts.egressProblem)
+  const bodies = { ...submissionSchemas(jobSchema.job, parts.config), tenant }
   const observers = new Observers({ closing, limit: parts.config.maxObservers })
-  const registry = componentsOf(jobSchema, { BatchSubmission: bodies.batch, JobAppend: bodies.append })
+  const limits = new RequestLimits(parts)
+  const named = { BatchSubmission: bodies.batch, JobAppend: bodies.append, TenantSettings: bodies.tenant }
+  const registry = componentsOf(jobSchema, named)
   // A plugin that cannot be registered makes `ready` and `listen` fail; the promises here are the same news.
   void app.register(fastifySwagger, openApiOptions(registry, parts.version ?? '0.0.0'))
   void app.register(fastifySwaggerUi, {
@@ -110,7 +117,7 @@ function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): voi
     // The bar above the page has Swagger's logo and a field for another document, and this page has but one.
     theme: { title: 'gatherd', css: [{ filename: 'gatherd.css', content: '.swagger-ui .topbar { display: none }' }] },
   })
-  void app.register(routes, { ...parts, jobSchema, bodies, observers })
+  void app.register(routes, { ...parts, jobSchema, bodies, observers, limits })
 }
 
 /** One line an answer, and of the request only its method and the route's pattern: ids, queries and bodies stay out. */

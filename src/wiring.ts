@@ -4,12 +4,15 @@ import { KeyRing } from './auth/keyring.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { EgressOptions } from './egress/egress.ts'
+import type { Guard } from './egress/guard/guard.ts'
 import { nameResolver } from './egress/guard/resolver.ts'
-import type { EgressSettings } from './egress/guard/settings.ts'
-import type { Engine } from './engine/engine.ts'
+import { EgressRulesError, type EgressSettings, findProblems } from './egress/guard/settings.ts'
+import type { EgressRules, Engine } from './engine/engine.ts'
+import { StoreUnusableError } from './errors.ts'
 import { loadKinds } from './jobs/custom.ts'
 import type { FetchLimits } from './jobs/fetch/limits.ts'
 import type { JobKind } from './jobs/kind.ts'
+import type { EgressEntryCheck } from './schema/requests.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
 import { IN_MEMORY } from './store/sqlite/open.ts'
@@ -72,6 +75,7 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     },
     retentionMs: config.retentionMs,
     durable: config.dataDir !== IN_MEMORY,
+    onTenant: (id, { egress: rules }) => narrow(guard, id, rules),
     events: {
       stuck: (facts) => logger.warn(facts, 'job ignores its abort'),
       commitFailed: (err) => logger.error({ err, reason: reasonOf(err) }, 'commit failed, will be tried again'),
@@ -80,15 +84,31 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
       secretUnreadable: (facts) => logger.warn(facts, 'secrets cannot be read with this key'),
     },
   })
-  for (const { id, settings } of await store.tenants()) engine.applyTenant(id, settings)
-  const recovered = await engine.start()
-  if (recovered > 0) logger.info({ batches: recovered }, 'went on with what was left')
   const close = async () => {
     await engine.shutdown()
     await egress.close()
     await store.close()
   }
+  try {
+    // Before the first job starts: what tenants may do holds for it as well.
+    for (const { id, settings } of await store.tenants()) engine.applyTenant(id, settings)
+    const recovered = await engine.start()
+    if (recovered > 0) logger.info({ batches: recovered }, 'went on with what was left')
+  } catch (error) {
+    await close()
+    throw error
+  }
   return { engine, store, kinds, close }
+}
+
+/** A tenant's own rules, as they are kept: an entry that this version cannot use is no reason to let the tenant go everywhere. */
+function narrow(guard: Guard, tenantId: string, rules: EgressRules | undefined): void {
+  try {
+    guard.narrow(tenantId, rules)
+  } catch (cause) {
+    if (!(cause instanceof EgressRulesError)) throw cause
+    throw new StoreUnusableError(`The egress rules of tenant "${tenantId}" cannot be used: ${cause.message}`, { cause })
+  }
 }
 
 /** Of the store's errors: SQLite names tables and columns, and quotes no values. */
@@ -163,7 +183,8 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     const firstKey = await keys.load({ first: !around.firstKeyLater })
     // Not before: what was left runs again while the HTTP side is loaded.
     const { buildApp } = await import('./app.ts')
-    const app = buildApp({ engine, keys, directory: store, config, kinds, clock, logger, version })
+    const egressProblem: EgressEntryCheck = (list, entry) => findProblems({ [list]: [entry] })[0]?.detail
+    const app = buildApp({ engine, keys, directory: store, config, kinds, clock, egressProblem, logger, version })
     const close = async () => {
       await engine.drain(0)
       await app.close()

@@ -115,6 +115,15 @@ export interface TenantLimits {
   rate: RateLimits
 }
 
+/** `public`: public addresses, and what is allowed; `allow-list`: only what is allowed. */
+export type EgressMode = 'public' | 'allow-list'
+
+/** The lists of entries that an {@link EgressRules} has. */
+export type EgressList = 'allow' | 'allowHosts' | 'deny' | 'denyHosts'
+
+/** Where a tenant's fetches may go, of what the operator's rules let go: entries as in `GATHERD_EGRESS_ALLOW` and its like. */
+export type EgressRules = { mode?: EgressMode } & { [K in EgressList]?: readonly string[] }
+
 /** A tenant's own settings: what is absent follows the service's defaults. */
 export interface TenantSettings {
   maxConcurrency?: number
@@ -122,6 +131,8 @@ export interface TenantSettings {
   maxBatchJobs?: number
   weight?: number
   rate?: { [K in keyof RateLimits]?: RateLimits[K] | undefined }
+  /** Narrows the operator's rules; without `allow` and `allowHosts` it opens what those open. Absent: they alone hold. */
+  egress?: EgressRules
   paused?: boolean
 }
 
@@ -223,7 +234,7 @@ export interface Engine {
     query: { after: number; only?: 'completions'; timeoutMs?: number; signal?: AbortSignal },
   ): Promise<AsyncIterable<StreamEvent[]> | null>
 
-  /** The caller's own limits and use. */
+  /** The caller's own limits and use. Of a tenant that is not there: those of one that has nothing. */
   tenant(tenantId: string): TenantView
   /** Take over a tenant's settings; caps act at once. */
   applyTenant(tenantId: string, settings: TenantSettings): void

@@ -36,7 +36,7 @@ export function componentsOf(jobs: JobSchema, more: Record<string, z.ZodType>): 
   registry._map = new LayeredMap()
   registry._idmap = new Map(z.globalRegistry._idmap)
   for (const { id, description, schema } of jobs.components) registry.add(schema, { id, description })
-  for (const [id, schema] of Object.entries(more)) registry.add(schema, { id })
+  for (const [id, schema] of Object.entries(more)) registry.add(schema, { ...z.globalRegistry.get(schema), id })
   return registry
 }
 

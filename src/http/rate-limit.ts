@@ -45,6 +45,11 @@ export class RequestLimits {
     waitLongEnough(reply, limits)
   }
 
+  /** The tenant was deleted: one that is made anew under its name begins with a full bucket. */
+  forget(tenantId: string): void {
+    this.#meters.delete(tenantId)
+  }
+
   #limitsOf(tenantId: string): Limit[] {
     const { limits, usage } = this.#engine.tenant(tenantId)
     const { maxConcurrency, maxQueuedJobs, rate } = limits

@@ -1,13 +1,19 @@
 import { DEFAULT_TENANT, type KeyRing } from '../auth/keyring.ts'
 import type { Session } from '../auth/sessions.ts'
 import { type Clock, stamp } from '../clock.ts'
-import type { Engine, TenantSettings } from '../engine/engine.ts'
+import type { EgressRules, Engine, TenantSettings } from '../engine/engine.ts'
 import { NotFoundError, OverloadedError, ServiceError, TenantInUseError } from '../errors.ts'
 import type { KeyBody } from '../schema/requests.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../store/store.ts'
+import type { RequestLimits } from './rate-limit.ts'
 
-/** Settings as they come in: null says the same as being absent. */
-export type SettingsBody = { [K in keyof TenantSettings]?: TenantSettings[K] | null | undefined }
+/** Values as they come in: null says the same as being absent. */
+type Nullable<T> = { [K in keyof T]?: T[K] | null | undefined }
+
+/** Settings as they come in. */
+export type SettingsBody = Nullable<Omit<TenantSettings, 'egress'>> & {
+  egress?: Nullable<EgressRules> | null | undefined
+}
 
 /** What the operator does to tenants and their keys, one change after the other, each on disk and in effect when it resolves. */
 export class TenantDesk {
@@ -15,13 +21,21 @@ export class TenantDesk {
   readonly #directory: DirectoryStore
   readonly #keys: KeyRing
   readonly #clock: Clock
+  readonly #limits: Pick<RequestLimits, 'forget'>
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(options: { engine: Engine; directory: DirectoryStore; keys: KeyRing; clock: Clock }) {
+  constructor(options: {
+    engine: Engine
+    directory: DirectoryStore
+    keys: KeyRing
+    clock: Clock
+    limits: Pick<RequestLimits, 'forget'>
+  }) {
     this.#engine = options.engine
     this.#directory = options.directory
     this.#keys = options.keys
     this.#clock = options.clock
+    this.#limits = options.limits
   }
 
   /** Create a tenant, or replace all its settings. */
@@ -29,7 +43,7 @@ export class TenantDesk {
     return this.#serially(async () => {
       const before = (await this.#directory.tenants()).find((row) => row.id === id)
       const createdAt = before?.createdAt ?? Math.floor(this.#clock.now())
-      const row = await this.#keep({ id, settings: settingsOf(body), createdAt })
+      const row = await this.#keep({ id, settings: merged({}, body) as TenantSettings, createdAt })
       return { row, isNew: before === undefined }
     })
   }
@@ -38,7 +52,6 @@ export class TenantDesk {
   patch(id: string, change: SettingsBody): Promise<TenantRow> {
     return this.#serially(async () => {
       const row = await findTenant(this.#directory, id)
-      // Both are objects of settings, and so is what comes of them.
       return await this.#keep({ ...row, settings: merged({ ...row.settings }, change) as TenantSettings })
     })
   }
@@ -58,6 +71,8 @@ export class TenantDesk {
         throw new TenantInUseError('While authentication is off, every caller is this tenant.')
       await this.#engine.deleteTenant(id)
       this.#keys.forget(id)
+      // Not before its keys: a request with one would be counted again.
+      this.#limits.forget(id)
     })
   }
 
@@ -95,7 +110,10 @@ export class TenantDesk {
   }
 }
 
-/** A JSON merge patch (RFC 7396): null removes, objects are merged, anything else replaces. */
+/**
+ * A JSON merge patch (RFC 7396): null removes, objects are merged, anything else replaces. Of settings and settings as they come in
+ * come settings.
+ */
 function merged(target: Record<string, unknown>, patch: object): Record<string, unknown> {
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) delete target[name]
@@ -119,15 +137,12 @@ export async function findTenant(directory: DirectoryStore, tenantId: string): P
 /** A tenant as the operator sees it. */
 export function adminTenant(engine: Engine, { id, settings, createdAt }: TenantRow) {
   const { limits, usage } = engine.tenant(id)
+  const none = { mode: null, allow: null, allowHosts: null, deny: null, denyHosts: null }
+  const egress = { ...none, ...settings.egress }
   const rate = { jobsPerSecond: null, requestsPerMinute: null, ...settings.rate }
   const { maxConcurrency = null, maxQueuedJobs = null, maxBatchJobs = null, weight = null, paused = false } = settings
-  const own = { maxConcurrency, maxQueuedJobs, maxBatchJobs, weight, rate, paused }
+  const own = { maxConcurrency, maxQueuedJobs, maxBatchJobs, weight, rate, egress, paused }
   return { id, ...own, createdAt: stamp(createdAt), limits, usage }
-}
-
-/** The settings that a body sets; the others follow the service. */
-export function settingsOf(body: SettingsBody): TenantSettings {
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined))
 }
 
 /** A key as the operator sees it: without its digest. */

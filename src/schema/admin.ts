@@ -4,6 +4,19 @@ import { RateLimits, TenantLimits, TenantUsage } from './views.ts'
 
 const setting = z.int().nullable().meta({ description: "Null: the service's default." })
 
+const entries = z.array(z.string()).nullable()
+
+/** A tenant's own rules for its fetches. */
+const EgressView = z
+  .strictObject({
+    mode: z.enum(['public', 'allow-list']).nullable(),
+    allow: entries,
+    allowHosts: entries,
+    deny: entries,
+    denyHosts: entries,
+  })
+  .meta({ description: "What the service's rules are narrowed to. Null: as those are." })
+
 /** A tenant as the operator sees it: its own settings, and what comes of them. */
 export const AdminTenantView = z
   .strictObject({
@@ -13,6 +26,7 @@ export const AdminTenantView = z
     maxBatchJobs: setting,
     weight: setting,
     rate: RateLimits.meta({ description: "Null: the service's default." }),
+    egress: EgressView,
     paused: z.boolean(),
     createdAt: Instant,
     limits: TenantLimits,

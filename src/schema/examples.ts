@@ -139,6 +139,7 @@ export const COMPONENT_EXAMPLES: Readonly<Record<string, unknown>> = {
     id: 'acme',
     ...LIMITS,
     maxBatchJobs: null,
+    egress: { mode: null, allow: null, allowHosts: null, deny: ['203.0.113.0/24'], denyHosts: ['*.example.org'] },
     paused: false,
     createdAt: ACCEPTED_AT,
     limits: LIMITS,
@@ -164,7 +165,13 @@ export const COMPONENT_EXAMPLES: Readonly<Record<string, unknown>> = {
   NewKey: { ...KEY, key: 'gth_…' },
   Reschedule: { deadlineMs: 60_000, priority: 5 },
   Tenant: { id: 'acme', limits: LIMITS, paused: false, usage: USAGE },
-  TenantSettings: { maxConcurrency: 10, maxQueuedJobs: 10_000, weight: 1, paused: false },
+  TenantSettings: {
+    maxConcurrency: 10,
+    maxQueuedJobs: 10_000,
+    weight: 1,
+    paused: false,
+    egress: { denyHosts: ['*.example.org'] },
+  },
   WaitResult: { done: [JOB], pending: ['0198c1f0-5a3e-7c43-b1f4-2a9c7d5e8f31'] },
 }
 

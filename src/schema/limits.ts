@@ -26,6 +26,10 @@ export const MIN_JOBS_PER_SECOND = 0.001
 export const MAX_JOBS_PER_SECOND = 1_000_000
 /** Requests in a minute that a tenant may be allowed. */
 export const MAX_REQUESTS_PER_MINUTE = 60_000_000
+/** Entries of each list of a tenant's `egress`. */
+export const MAX_EGRESS_ENTRIES = 1_000
+/** Characters in one of them. */
+export const MAX_EGRESS_ENTRY_LENGTH = 300
 /** Arrays and objects inside each other in a free-form JSON value. */
 export const MAX_JSON_DEPTH = 32
 /** Wrong fields that one answer names; more are cut off, and the answer says so. */

@@ -1,10 +1,13 @@
 import { z } from 'zod'
+import type { EgressList } from '../engine/engine.ts'
 import { DurationMs, LABEL_KEY_DETAIL, LabelValue } from './fields.ts'
 import {
   DEFAULT_PAGE,
   MAX_CONCURRENCY,
   MAX_CURSOR_LENGTH,
   MAX_DURATION_MS,
+  MAX_EGRESS_ENTRIES,
+  MAX_EGRESS_ENTRY_LENGTH,
   MAX_HEADER_LENGTH,
   MAX_JOBS_EVER,
   MAX_JOBS_PER_SECOND,
@@ -202,17 +205,66 @@ const RateBody = z
   .optional()
   .meta({ description: 'How fast the tenant may go. Null: as the service has it for all.' })
 
-/** `PUT /v1/admin/tenants/{tenantId}`. */
-export const TenantBody = z
-  .strictObject({
-    maxConcurrency: setting(MAX_CONCURRENCY, 'Jobs that may run at once.'),
-    maxQueuedJobs: setting(Number.MAX_SAFE_INTEGER, 'Jobs that may be queued.'),
-    maxBatchJobs: setting(MAX_JOBS_EVER, 'Jobs that a batch may have.'),
-    weight: setting(1_000, 'The share of the server when tenants compete.'),
-    rate: RateBody,
-    paused: z.boolean().nullable().optional().meta({ description: 'True: no job starts. Null: false.' }),
-  })
-  .meta({ id: 'TenantSettings', description: 'In a `PUT` what is absent is null, in a `PATCH` it stays as it is.' })
+/** What is wrong with an entry of a tenant's `egress`, in a sentence; undefined: nothing. */
+export type EgressEntryCheck = (list: EgressList, entry: string) => string | undefined
+
+const egressList = (list: EgressList, problemOf: EgressEntryCheck, description: string) =>
+  z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(MAX_EGRESS_ENTRY_LENGTH)
+        .superRefine((entry, context) => {
+          const message = context.issues.length > 0 ? undefined : problemOf(list, entry)
+          if (message !== undefined) context.addIssue({ code: 'custom', message })
+        }),
+    )
+    .max(MAX_EGRESS_ENTRIES)
+    .nullable()
+    .optional()
+    .meta({ description })
+
+/** Where a tenant's fetches may go. */
+const egressBody = (problemOf: EgressEntryCheck) =>
+  z
+    .strictObject({
+      mode: z.enum(['public', 'allow-list']).nullable().optional().meta({
+        description: "`allow-list`: only what is allowed. Null: the service's.",
+      }),
+      allow: egressList(
+        'allow',
+        problemOf,
+        'Addresses and networks, with a port or without: of those that the service allows, only these. Null, and `allowHosts` null: all of them.',
+      ),
+      allowHosts: egressList('allowHosts', problemOf, 'Host names, such as `app.corp` or `*.svc.corp`; as `allow`.'),
+      deny: egressList('deny', problemOf, 'Addresses and networks that may not be fetched from; goes before `allow`.'),
+      denyHosts: egressList('denyHosts', problemOf, 'Host names that may not; goes before as well.'),
+    })
+    .nullable()
+    .optional()
+    .meta({
+      description: [
+        "Where the tenant's fetches may go, of what the service lets go: it only narrows. A list replaces the one that was there.",
+        "Acts on the next connection. Null: the service's rules alone.",
+      ].join(' '),
+    })
+
+/** `PUT /v1/admin/tenants/{tenantId}`. @param egressProblem - Judges the entries of `egress`. */
+export const tenantBody = (egressProblem: EgressEntryCheck) =>
+  z
+    .strictObject({
+      maxConcurrency: setting(MAX_CONCURRENCY, 'Jobs that may run at once.'),
+      maxQueuedJobs: setting(Number.MAX_SAFE_INTEGER, 'Jobs that may be queued.'),
+      maxBatchJobs: setting(MAX_JOBS_EVER, 'Jobs that a batch may have.'),
+      weight: setting(1_000, 'The share of the server when tenants compete.'),
+      rate: RateBody,
+      egress: egressBody(egressProblem),
+      paused: z.boolean().nullable().optional().meta({ description: 'True: no job starts. Null: false.' }),
+    })
+    .meta({ description: 'In a `PUT` what is absent is null, in a `PATCH` it stays as it is.' })
+/** See the schema. */
+export type TenantBody = ReturnType<typeof tenantBody>
 
 /** `POST /v1/admin/tenants/{tenantId}/keys`; no body at all makes a nameless key for jobs that never expires. */
 export const KeyBody = z

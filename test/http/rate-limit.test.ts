@@ -193,3 +193,37 @@ describe('requests over the limit', () => {
     expect([first.body.code, last.body.code]).toEqual(['queue_full', 'queue_full'])
   })
 })
+
+describe('a tenant that is deleted', () => {
+  it('leaves nothing of its count to a new one of its name', async () => {
+    const clock = new StillClock()
+    await using service = await startFake({ clock })
+    service.engine.limits = { ...service.engine.limits, rate: { jobsPerSecond: null, requestsPerMinute: 2 } }
+    const make = async () => {
+      await service.admin.put('/v1/admin/tenants/acme').send({}).expect(201)
+      const { body } = await service.admin.post('/v1/admin/tenants/acme/keys').send({}).expect(201)
+      return () => service.anybody.get('/v1/tenant').set('authorization', `Bearer ${body.key}`)
+    }
+    const first = await make()
+    await first().expect(200)
+    await first().expect(200)
+    await first().expect(429)
+
+    await service.admin.delete('/v1/admin/tenants/acme').expect(204)
+    const { headers } = await (await make())().expect(200)
+
+    expect(read(headers.ratelimit).requests).toMatchObject({ r: 1 })
+  })
+
+  it('keeps its count when it could not be deleted', async () => {
+    const clock = new StillClock()
+    await using service = await startFake({ clock })
+    service.engine.limits = { ...service.engine.limits, rate: { jobsPerSecond: null, requestsPerMinute: 2 } }
+    await service.http.get('/v1/tenant').expect(200)
+    service.engine.deleteTenant = () => Promise.reject(new QueueFullError(1))
+
+    await service.admin.delete('/v1/admin/tenants/default').expect(429)
+
+    expect(read((await service.http.get('/v1/tenant')).headers.ratelimit).requests).toMatchObject({ r: 0 })
+  })
+})

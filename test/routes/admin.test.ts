@@ -313,3 +313,93 @@ describe('/v1/admin/tenants/{tenantId}/keys', () => {
     expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 404])
   })
 })
+
+describe('egress of a tenant', () => {
+  const NONE = { mode: null, allow: null, allowHosts: null, deny: null, denyHosts: null }
+  const put = (service: Awaited<ReturnType<typeof startFake>>, egress: unknown) =>
+    service.admin.put('/v1/admin/tenants/acme').send({ egress })
+  const kept = (service: Awaited<ReturnType<typeof startFake>>) =>
+    service.directory.tenantRows.get('acme')?.settings.egress
+
+  it('is kept, applied and shown, null where it says nothing', async () => {
+    await using service = await startFake()
+    const egress = { mode: 'allow-list', allow: ['192.0.2.0/24', '192.0.2.9:9000'], denyHosts: ['*.example.org'] }
+
+    const { status, body } = await put(service, egress)
+
+    expect([status, AdminTenantView.parse(body).egress]).toEqual([201, { ...NONE, ...egress }])
+    expect(kept(service)).toEqual(egress)
+    expect(service.engine.called('applyTenant').at(-1)).toEqual(['applyTenant', 'acme', { egress }])
+  })
+
+  it.each([undefined, null])('is of nobody when it is %s', async (egress) => {
+    await using service = await startFake()
+
+    const { body } = await put(service, egress)
+
+    expect(body.egress).toEqual(NONE)
+    expect(service.directory.tenantRows.get('acme')?.settings).toEqual({})
+  })
+
+  it('takes null for a list as for none: an empty one closes', async () => {
+    await using service = await startFake()
+
+    await put(service, { mode: null, allow: null, allowHosts: [], deny: null }).expect(201)
+
+    expect(kept(service)).toEqual({ allowHosts: [] })
+  })
+
+  it('is changed list by list in a PATCH, each list as a whole', async () => {
+    await using service = await startFake()
+    await put(service, { mode: 'allow-list', allow: ['192.0.2.1', '192.0.2.2'], denyHosts: ['a.test'] })
+    const patch = async (egress: unknown) => {
+      await service.admin.patch('/v1/admin/tenants/acme').send({ egress }).expect(200)
+      return kept(service)
+    }
+
+    expect(await patch({ allow: ['192.0.2.3'], mode: null })).toEqual({ allow: ['192.0.2.3'], denyHosts: ['a.test'] })
+    expect(await patch({ deny: ['192.0.2.4'], denyHosts: null })).toEqual({ allow: ['192.0.2.3'], deny: ['192.0.2.4'] })
+    expect(await patch({})).toEqual({ allow: ['192.0.2.3'], deny: ['192.0.2.4'] })
+    expect(await patch(null)).toBeUndefined()
+  })
+
+  it('is refused with a pointer to each entry that is wrong, together with what else is', async () => {
+    await using service = await startFake()
+    const body = {
+      weight: 0,
+      egress: { mode: 'off', allow: ['ok', 'a!', 5, ''], allowHosts: ['b!'], denyHosts: 'x', deny: ['ok'], more: [] },
+    }
+
+    const { status, body: problem } = await service.admin.put('/v1/admin/tenants/acme').send(body)
+
+    expect(status).toBe(422)
+    const { errors } = problem as { errors: { pointer: string; detail: string }[] }
+    expect(errors.map(({ pointer }) => pointer).sort()).toEqual([
+      '/egress/allow/1',
+      '/egress/allow/2',
+      '/egress/allow/3',
+      '/egress/allowHosts/0',
+      '/egress/denyHosts',
+      '/egress/mode',
+      '/egress/more',
+      '/weight',
+    ])
+    expect(errors).toContainEqual({ pointer: '/egress/allow/1', detail: 'allow has a!.' })
+    expect(errors).toContainEqual({ pointer: '/egress/allowHosts/0', detail: 'allowHosts has b!.' })
+    expect(service.directory.tenantRows.has('acme')).toBe(false)
+  })
+
+  it('has at most 1,000 entries of 300 characters in a list', async () => {
+    await using service = await startFake()
+    const wide = Array.from({ length: 1_000 }, (_, i) => `${i}`.padEnd(300, 'x'))
+
+    await put(service, { deny: wide }).expect(201)
+    const many = await put(service, { deny: [...wide, 'x'] }).expect(422)
+    const long = await put(service, { denyHosts: ['ok', `${'x'.repeat(300)}!`] }).expect(422)
+
+    expect(many.body.errors).toEqual([{ pointer: '/egress/deny', detail: 'Must be at most 1000 entries long.' }])
+    expect(long.body.errors).toEqual([
+      { pointer: '/egress/denyHosts/1', detail: 'Must be at most 300 characters long.' },
+    ])
+  })
+})

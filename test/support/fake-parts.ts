@@ -108,7 +108,8 @@ export async function startFake({ env = {}, clock = systemClock, kinds = FAKE_KI
   engine.onDelete = (id) => directory.drop(id)
   const log = new LogLines()
   const logger = buildLogger({ level: 'info', destination: log })
-  const app = buildApp({ engine, keys, directory, config, kinds, clock, logger })
+  const egressProblem = (list: string, entry: string) => (entry.includes('!') ? `${list} has ${entry}.` : undefined)
+  const app = buildApp({ engine, keys, directory, config, kinds, clock, egressProblem, logger })
   await app.listen({ port: 0, host: '127.0.0.1' })
   return new FakeService(app, { engine, keys, directory, key, log })
 }

@@ -69,6 +69,11 @@ export interface LocalEngineOptions {
   retentionMs: number
   /** Whether what was running at the end is there at the next start. */
   durable: boolean
+  /**
+   * Told of a tenant's settings before they act, at each change and at the start; of a deleted tenant's as soon as its work
+   * was told to stop: then they are those of a new one of its name, or none. May throw to refuse them.
+   */
+  onTenant?: (id: string, settings: TenantSettings) => void
   events: RuntimeEvents & SealEvents
 }
 
@@ -85,6 +90,7 @@ export class LocalEngine implements Engine {
   readonly #commands: Commands
   readonly #follower: Follower
   readonly #cursors: Cursors
+  readonly #onTenant: (id: string, settings: TenantSettings) => void
   readonly #stopped = new AbortController()
   #draining: Promise<void> | null = null
 
@@ -93,6 +99,7 @@ export class LocalEngine implements Engine {
     this.#store = store
     this.#clock = clock
     this.#durable = options.durable
+    this.#onTenant = options.onTenant ?? (() => undefined)
     this.#tenants = new Tenants({
       defaults: options.tenantDefaults,
       startRate: (queue, perSecond) => this.#runtime.startRate(queue, perSecond),
@@ -261,10 +268,11 @@ export class LocalEngine implements Engine {
   }
 
   tenant(tenantId: string): TenantView {
-    return this.#tenants.view(this.#tenants.get(tenantId))
+    return this.#tenants.viewOf(tenantId)
   }
 
   applyTenant(tenantId: string, settings: TenantSettings): void {
+    this.#onTenant(tenantId, settings)
     const tenant = this.#tenants.apply(tenantId, settings)
     this.#runtime.fair.refresh(tenant.queue)
     this.#runtime.admission.serve(tenant)
@@ -286,6 +294,8 @@ export class LocalEngine implements Engine {
     }
     this.#tenants.forget(tenant)
     void this.#runtime.discard(tenant).then(async () => {
+      // Not before: what it must not do holds for its attempts until they have been told to stop.
+      this.#onTenant(tenantId, this.#tenants.settingsOf(tenantId))
       // No row is deleted before the last that may still be written is.
       await this.#runtime.journal.committed()
       goOn()

@@ -96,7 +96,7 @@ export class Tenants {
   }
 
   /** The limits that hold for a tenant. */
-  limits({ settings }: Tenant): TenantLimits {
+  limits({ settings }: Pick<Tenant, 'settings'>): TenantLimits {
     const { rate } = this.#defaults
     return {
       maxConcurrency: settings.maxConcurrency ?? this.#defaults.maxConcurrency,
@@ -108,6 +108,19 @@ export class Tenants {
         requestsPerMinute: settings.rate?.requestsPerMinute ?? rate.requestsPerMinute,
       },
     }
+  }
+
+  /** The tenant as it sees itself; one that nobody has entered is not entered by that. */
+  viewOf(id: string): TenantView {
+    const known = this.#tenants.get(id)
+    if (known !== undefined) return this.view(known)
+    const usage = { queued: 0, running: 0, cancelling: 0, stuck: 0 }
+    return { id, limits: this.limits({ settings: {} }), paused: false, usage }
+  }
+
+  /** A tenant's settings; none where it is not known. */
+  settingsOf(id: string): TenantSettings {
+    return this.#tenants.get(id)?.settings ?? {}
   }
 
   view(tenant: Tenant): TenantView {

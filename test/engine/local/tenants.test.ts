@@ -47,4 +47,33 @@ describe('Tenants', () => {
 
     expect(tenants.view(tenant).usage).toEqual({ queued: 3, running: 2, cancelling: 1, stuck: 1 })
   })
+
+  it('shows a tenant that is not there as one that has nothing, and enters it not', () => {
+    const tenants = new Tenants({
+      defaults: { ...DEFAULTS, rate: { jobsPerSecond: 5, requestsPerMinute: 7 } },
+      startRate: () => {
+        throw new Error('Nothing of it is to be held back.')
+      },
+    })
+
+    expect(tenants.viewOf('a')).toEqual({
+      id: 'a',
+      limits: { ...DEFAULTS, rate: { jobsPerSecond: 5, requestsPerMinute: 7 } },
+      paused: false,
+      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0 },
+    })
+    expect(tenants.settingsOf('a')).toEqual({})
+    expect([...tenants.values()]).toEqual([])
+  })
+
+  it('shows one that is there as it is', () => {
+    const tenants = new Tenants({ defaults: DEFAULTS })
+    const tenant = tenants.apply('a', { maxConcurrency: 9 })
+    tenant.queued = 3
+
+    expect(tenants.viewOf('a')).toEqual(tenants.view(tenant))
+    expect(tenants.settingsOf('a')).toEqual({ maxConcurrency: 9 })
+    tenants.forget(tenant)
+    expect(tenants.settingsOf('a')).toEqual({})
+  })
 })
