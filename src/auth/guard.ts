@@ -66,13 +66,15 @@ function refused(request: FastifyRequest, reply: FastifyReply, payload: unknown)
  */
 function known(request: FastifyRequest, keys: KeyRing, failures: FailedKeys): Caller {
   const { authorization } = request.headers
+  // A client that has gone has no address any more.
+  const address = request.ip ?? ''
   const isKey = (authorization?.trim() ?? '') !== ''
-  const waitMs = isKey ? failures.blockedFor(request.ip, authorization ?? '') : 0
+  const waitMs = isKey ? failures.blockedFor(address, authorization ?? '') : 0
   if (waitMs > 0) throw new TooManyFailedKeysError(waitMs / 1_000)
   const caller = isRepeated(request) ? null : keys.authenticate(authorization)
-  if (isKey && caller === null) failures.failed(request.ip, authorization ?? '')
+  if (isKey && caller === null) failures.failed(address, authorization ?? '')
   if (caller === null) throw unauthenticated()
-  if (isKey) failures.succeeded(request.ip, authorization ?? '')
+  if (isKey) failures.succeeded(address, authorization ?? '')
   return caller
 }
 
