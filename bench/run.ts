@@ -1,10 +1,11 @@
 // npm run bench: the measures of docs/performance.md; --only P1,P7 for some of them. P1 and P2 need nginx.
 import { parseArgs } from 'node:util'
 import { acceptance } from './accept.ts'
+import { neighbour } from './neighbour.ts'
 import { recovery } from './recovery.ts'
 import { throughput } from './throughput.ts'
 
-const MEASURES = ['P1', 'P2', 'P7', 'P10']
+const MEASURES = ['P1', 'P2', 'P5', 'P7', 'P10']
 
 const { values } = parseArgs({
   options: {
@@ -18,5 +19,6 @@ const wanted = new Set(values.only.split(','))
 for (const name of wanted) if (!MEASURES.includes(name)) throw new Error(`There is no ${name}, only ${MEASURES}.`)
 
 if (wanted.has('P1') || wanted.has('P2')) await throughput(wanted, rounds, Number(values.count))
+if (wanted.has('P5')) await neighbour(rounds)
 if (wanted.has('P7')) await acceptance(rounds)
 if (wanted.has('P10')) await recovery(rounds)
