@@ -436,9 +436,11 @@ class Model {
   }
 
   serve(): void {
-    for (let first = this.#waiting[0]; first && this.#fits(first.count); first = this.#waiting[0]) {
-      this.#waiting.shift()
-      this.#enter(first.name, first.count)
+    for (let first = this.#waiting[0]; first; first = this.#waiting[0]) {
+      // The limit was lowered while it waited.
+      if (first.count > this.limit) this.leave(first.name, 'BatchTooLargeError')
+      else if (this.#fits(first.count)) this.#enter(first.name, this.#waiting.shift()?.count ?? 0)
+      else return
     }
   }
 
