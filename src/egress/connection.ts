@@ -30,6 +30,8 @@ export class Connection {
   readonly key: string
   /** Milliseconds that opening took. */
   readonly connectMs: number
+  /** Called whenever bytes have come, of whatever kind. For whoever has the lease, and ends with it. */
+  onBytes: (() => void) | undefined
   #reused = false
   #leased = true
   #openSockets: number
@@ -47,6 +49,8 @@ export class Connection {
     const sockets = new Set([options.socket, options.raw])
     this.#openSockets = sockets.size
     for (const socket of sockets) this.#watch(socket)
+    // Beside undici's own listener, which does the reading: not everything that is read is told to a handler.
+    options.socket.on('readable', () => this.onBytes?.())
   }
 
   /** Whether an attempt had it before: then the server may have closed it just as a request is sent. */
@@ -57,6 +61,11 @@ export class Connection {
   /** Whether a request can be sent on it, as far as this side knows. */
   get usable(): boolean {
     return !this.#socket.destroyed && this.#socket.writable
+  }
+
+  /** Bytes that have come over the socket so far: heads, framing and bodies. */
+  get bytesRead(): number {
+    return this.#socket.bytesRead
   }
 
   /** Whether the socket ended with an error; a body that only its end delimits is not complete then. */
@@ -80,12 +89,14 @@ export class Connection {
   release(): void {
     if (!this.#leased) return
     this.#leased = false
+    this.onBytes = undefined
     this.#lender.returned(this)
   }
 
   /** Close it now. Resolves when the socket has emitted `close`; every call does. */
   destroy(): Promise<void> {
     this.#leased = false
+    this.onBytes = undefined
     // A client that has no socket yet, or no longer, still has to fail what was dispatched on it.
     if (!this.#client.destroyed) this.#client.destroy(new EgressError('connection_lost'), noop)
     this.#socket.destroy()

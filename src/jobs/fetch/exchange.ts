@@ -57,6 +57,12 @@ export class BrokenResponseError extends Error {
 /** What is wrong with the response itself; a lost connection says nothing about it. */
 const OF_THE_RESPONSE: ReadonlySet<string> = new Set(['bad_response', 'response_too_large', 'decode_failed'])
 
+/**
+ * What heads and framing may have beside the bodies' bytes. A server can send 1xx, blank lines, a reason or chunk extensions without
+ * end; undici tells of none of them.
+ */
+const FRAMING_BYTES = 1 << 20
+
 type Controller = Dispatcher.DispatchController
 type Reply = Dispatcher.ResponseData['headers']
 
@@ -165,6 +171,10 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
     const { url, method, body } = request
     const headers: string[] = []
     for (const [name, value] of request.headers) headers.push(name, value)
+    const most = connection.bytesRead + this.#options.budget.left + FRAMING_BYTES
+    connection.onBytes = () => {
+      if (connection.bytesRead > most) this.#fail(fetchError(this.#status > 0 ? 'response_too_large' : 'bad_response'))
+    }
     connection.dispatch({ path: url.pathname + url.search, method, headers, body }, this)
   }
 
