@@ -1,0 +1,107 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { Guard } from '../../src/egress/guard/guard.ts'
+import { startOrigin } from '../support/origin.ts'
+import { type Caller, startService, type TestService } from '../support/service.ts'
+
+const range = (length: number) => Array.from({ length }, (_, i) => i)
+
+/** One fetch that succeeds. */
+async function fetchOnce(caller: Caller, url: string): Promise<void> {
+  const { jobs } = await caller.run({ jobs: [{ kind: 'fetch', url }] })
+  expect(jobs[0]?.state).toBe('succeeded')
+}
+
+/** Connections that the origin has seen, each by its requests. */
+function requests({ origin }: TestService): number[] {
+  return origin.sockets.map((socket) => socket.requests)
+}
+
+/** The guard inside a service that is started next: it judges every submission. */
+async function withGuard(start: () => Promise<TestService>): Promise<[TestService, Guard]> {
+  const asked = vi.spyOn(Guard.prototype, 'checkUrl')
+  const service = await start()
+  await fetchOnce(service.me, service.origin.url('/ok'))
+  const [guard] = asked.mock.contexts
+  if (!(guard instanceof Guard)) throw new Error('Nothing was judged.')
+  return [service, guard]
+}
+
+describe('keep-alive', () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  it('serves one job of a tenant after another on one socket', async () => {
+    await using service = await startService()
+
+    for (const _ of range(5)) await fetchOnce(service.me, service.origin.url('/ok'))
+    await service.me.run({ maxConcurrency: 1, jobs: range(5).map(() => service.fetch('/ok')) })
+
+    expect(requests(service)).toEqual([10])
+  })
+
+  it('needs no more sockets than jobs run at once', async () => {
+    await using service = await startService({ tenantConcurrency: 4 })
+
+    await service.me.run({ jobs: range(40).map(() => service.fetch('/ok')) })
+
+    expect(service.origin.sockets.length).toBeLessThanOrEqual(4)
+    expect(service.origin.hits.length).toBe(40)
+  })
+
+  it('follows redirects within the origin on the same socket', async () => {
+    await using service = await startService()
+
+    await fetchOnce(service.me, service.origin.url('/redirect?to=/ok'))
+    await fetchOnce(service.me, service.origin.url('/ok'))
+
+    expect(service.origin.hits.length).toBe(3)
+    expect(requests(service).toSorted()).toEqual([3])
+  })
+
+  it('never gives one tenant the socket of another', async () => {
+    await using service = await startService({ tenants: { other: {} } })
+
+    for (const _ of range(3))
+      for (const caller of [service.me, service.as('other')]) await fetchOnce(caller, service.origin.url('/ok'))
+
+    expect(requests(service)).toEqual([3, 3])
+  })
+
+  it('never gives one origin the socket of another', async () => {
+    await using service = await startService()
+    await using second = await startOrigin()
+
+    for (const _ of range(2))
+      for (const origin of [service.origin, second]) await fetchOnce(service.me, origin.url('/ok'))
+    // The same machine by another name is another origin.
+    await fetchOnce(service.me, service.origin.url('/ok').replace('127.0.0.1', '[::ffff:127.0.0.1]'))
+
+    expect([requests(service), second.sockets.map((socket) => socket.requests)]).toEqual([[2, 1], [2]])
+  })
+
+  it('ends with the policy that the socket was opened under', async () => {
+    const [service, guard] = await withGuard(() => startService())
+    await using _service = service
+    const url = service.origin.url('/ok')
+
+    guard.narrow('acme', { deny: ['192.0.2.1'] })
+    await fetchOnce(service.me, url)
+    await fetchOnce(service.me, url)
+    guard.narrow('acme', { deny: ['192.0.2.2'] })
+    await fetchOnce(service.me, url)
+
+    expect(requests(service)).toEqual([1, 2, 1])
+  })
+
+  it('leaves no open socket to a tenant that may not go there any more', async () => {
+    const [service, guard] = await withGuard(() => startService())
+    await using _service = service
+
+    const { id } = await service.me.submit({ jobs: [service.fetch('/ok', { delayMs: 50 })] })
+    guard.narrow('acme', { deny: ['127.0.0.1'] })
+    const { jobs } = await service.me.drained(id)
+
+    expect([jobs[0]?.error?.code, requests(service)]).toEqual(['egress_denied', [1]])
+  })
+})
