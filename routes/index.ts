@@ -12,6 +12,7 @@ import { jobs } from './jobs.ts'
 import { lifecycle } from './lifecycle.ts'
 import type { RouteParts } from './parts.ts'
 import { tenant } from './tenant.ts'
+import { validate } from './validate.ts'
 
 /** Every route: those of the API behind a key, and those that anybody may call. */
 export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
@@ -27,7 +28,8 @@ export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
     guard(keyed, { keys: parts.keys, failures: new FailedKeys({ clock: parts.clock }) })
     limitRequests(keyed, parts)
     keyed.addHook('onRequest', acceptable)
-    for (const plugin of [batches, lifecycle, events, jobs, tenant, admin]) await keyed.register(plugin, parts)
+    for (const plugin of [batches, validate, lifecycle, events, jobs, tenant, admin])
+      await keyed.register(plugin, parts)
   })
 }
 

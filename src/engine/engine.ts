@@ -8,6 +8,9 @@ export type JsonText = string & { readonly json?: unique symbol }
 
 export type { JobStateName, Policy }
 
+/** What a queued job waits for. */
+export type WaitingOn = 'delay' | 'paused' | 'tenant-cap' | 'rate' | 'batch-limit' | 'host-cap' | 'server-cap'
+
 /** A validated batch, its `defaults` already merged into its jobs. */
 export interface BatchSubmission {
   policy: Policy
@@ -168,6 +171,14 @@ export interface Hold {
   signal?: AbortSignal
 }
 
+/** What would come of a submission that came now. */
+export interface Forecast {
+  /** What would hold back each job, in input order; null: it would start at once, or end without a start. */
+  waitingOn: (WaitingOn | null)[]
+  /** Seconds until there is likely to be room in the queue for all of its jobs; null: there is. */
+  retryAfterS: number | null
+}
+
 /** What a submission may come with. */
 export interface SubmitOptions {
   idempotency?: Idempotency
@@ -186,6 +197,11 @@ export interface Engine {
    * @throws {IdempotencyConflictError} {IdempotencyMismatchError} {BatchTooLargeError} {QueueFullError} {ShuttingDownError} {OverloadedError}
    */
   submit(tenantId: string, batch: BatchSubmission, options?: SubmitOptions): Promise<BatchView>
+  /**
+   * What would come of a submission, as far as that can be said now. Accepts, stores and counts nothing.
+   * @throws {BatchTooLargeError} {ShuttingDownError} {OverloadedError} as `submit`, but for a queue that is full.
+   */
+  forecast(tenantId: string, batch: BatchSubmission): Promise<Forecast>
   /** Append jobs to a running batch; resolves with their views. @throws {BatchShuttingDownError} {BatchFinishedError} and as `submit`. */
   append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]>
   /** No more jobs will come; the batch ends when its jobs have. Idempotent. */

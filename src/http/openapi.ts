@@ -77,8 +77,10 @@ export function openApiOptions(registry: $ZodRegistry<Meta>, version: string): F
 
 /** Drop the components nobody refers to, give inputs their plain names, and add what zod cannot say. */
 function finish(document: Document, bodyless: ReadonlySet<string>): Document {
-  const submit = document.paths?.['/v1/batches']?.post?.requestBody?.content?.['application/json']
-  if (submit) submit.examples = POLICY_EXAMPLES
+  for (const path of ['/v1/batches', '/v1/batches/validate']) {
+    const submit = document.paths?.[path]?.post?.requestBody?.content?.['application/json']
+    if (submit) submit.examples = POLICY_EXAMPLES
+  }
   const newKey = document.paths?.['/v1/admin/tenants/{tenantId}/keys']?.post?.requestBody?.content?.['application/json']
   if (newKey) newKey.example = NEW_KEY_EXAMPLE
   for (const path of Object.values<Document>(document.paths ?? {}))

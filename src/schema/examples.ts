@@ -133,6 +133,16 @@ const KEY = {
   revokedAt: null,
 }
 
+const WRONG_JOB = {
+  index: 1,
+  name: 'job-1',
+  valid: false,
+  errors: [{ pointer: '/jobs/1/url', detail: 'The destination is not allowed.', code: 'egress_denied' }],
+  egress: 'denied',
+  waitingOn: null,
+}
+const RIGHT_JOB = { index: 0, name: 'users', valid: true, errors: [], egress: 'allowed', waitingOn: null }
+
 /** An example for each component of the document whose fields alone would show zeros and the word "string". */
 export const COMPONENT_EXAMPLES: Readonly<Record<string, unknown>> = {
   AdminTenant: {
@@ -172,6 +182,8 @@ export const COMPONENT_EXAMPLES: Readonly<Record<string, unknown>> = {
     paused: false,
     egress: { denyHosts: ['*.example.org'] },
   },
+  JobValidation: WRONG_JOB,
+  Validation: { valid: false, errors: [], jobs: [RIGHT_JOB, WRONG_JOB], queue: null },
   WaitResult: { done: [JOB], pending: ['0198c1f0-5a3e-7c43-b1f4-2a9c7d5e8f31'] },
 }
 

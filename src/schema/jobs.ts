@@ -48,6 +48,8 @@ export interface JobSchema {
   /** The names of the kinds, in the order of the table. */
   kinds: readonly string[]
   byKind: ReadonlyMap<string, z.ZodType<CommonSpec>>
+  /** The names of the kinds whose destination is judged. */
+  judged: ReadonlySet<unknown>
   /** What stands against a job of a known kind, whatever its form. */
   objections(job: Readonly<Record<string, unknown>>, tenantId: string): Objection[]
   /** Any of them, for the OpenAPI document. */
@@ -70,6 +72,7 @@ export function buildJobSchema(kinds: readonly JobKind[]): JobSchema {
     kinds: [...byKind.keys()],
     // Every one of them extends the common fields and the literal kind: its output is a CommonSpec.
     byKind: byKind as ReadonlyMap<string, z.ZodType> as ReadonlyMap<string, z.ZodType<CommonSpec>>,
+    judged: new Set(kinds.filter((kind) => kind.hostOf && kind.objections).map(({ name }) => name)),
     objections: (job, tenantId) => kinds.find(({ name }) => name === job.kind)?.objections?.(job, tenantId) ?? [],
     job: z.union([...byKind.values()]) as z.ZodType as z.ZodType<CommonSpec>,
     components: kinds.map((kind) => componentOf(kind, byKind)),

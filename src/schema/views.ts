@@ -183,6 +183,9 @@ export const TenantView = z
 /** The answer of `/livez` and `/readyz`. */
 export const HealthView = z.strictObject({ status: z.literal('ok') }).meta({ id: 'Health' })
 
+/** A field that is wrong. */
+export const FieldErrorView = z.strictObject({ pointer: z.string(), detail: z.string(), code: z.string().optional() })
+
 /** A problem document of RFC 9457. */
 export const ProblemView = z
   .strictObject({
@@ -193,7 +196,7 @@ export const ProblemView = z
     instance: z.string().meta({ description: 'The id of the request; the log has more under it.' }),
     code: z.string().meta({ description: 'Never changes: match on this.' }),
     errors: z
-      .array(z.strictObject({ pointer: z.string(), detail: z.string(), code: z.string().optional() }))
+      .array(FieldErrorView)
       .optional()
       .meta({ description: 'Every wrong field, by JSON Pointer into the body, or `/query/<name>`.' }),
   })

@@ -4,6 +4,7 @@ import { PROBLEMS } from '../../src/http/problem.ts'
 import { AdminTenantView, KeyView, NewKeyView } from '../../src/schema/admin.ts'
 import { COMPONENT_EXAMPLES, POLICY_EXAMPLES } from '../../src/schema/examples.ts'
 import { RescheduleBody } from '../../src/schema/requests.ts'
+import { ValidationView } from '../../src/schema/validation.ts'
 import * as views from '../../src/schema/views.ts'
 import { startFake } from '../support/fake-parts.ts'
 
@@ -22,6 +23,7 @@ const SCHEMAS: Record<string, z.ZodType> = {
   NewKey: NewKeyView,
   Reschedule: RescheduleBody,
   Tenant: views.TenantView,
+  Validation: ValidationView,
   WaitResult: views.WaitResult,
 }
 

@@ -2,6 +2,7 @@ import type {
   BatchSubmission,
   BatchView,
   Engine,
+  Forecast,
   JsonText,
   StreamEvent,
   SubmitOptions,
@@ -46,6 +47,9 @@ export class FakeEngine implements Engine {
   }
   /** What the store would delete with a tenant. */
   onDelete: (tenantId: string) => void = () => undefined
+  /** What every forecast says of its jobs and of the queue. */
+  wouldWaitOn: Forecast['waitingOn'][number] = null
+  wouldFitAfterS: number | null = null
   /** How many jobs a page of `allJobs` has. */
   pageSize = 2
 
@@ -58,6 +62,12 @@ export class FakeEngine implements Engine {
     this.#add(fake, batch.jobs)
     this.emit(id, 'batch.accepted')
     return fake.view
+  }
+
+  async forecast(tenantId: string, batch: BatchSubmission): Promise<Forecast> {
+    this.#note('forecast', tenantId, batch)
+    if (!this.accepting) throw new ShuttingDownError()
+    return { waitingOn: batch.jobs.map(() => this.wouldWaitOn), retryAfterS: this.wouldFitAfterS }
   }
 
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {

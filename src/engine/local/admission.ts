@@ -42,13 +42,28 @@ export class Admission {
    * @throws {BatchTooLargeError} {QueueFullError} {OverloadedError}
    */
   reserve(tenant: Tenant, count: number, present: number): Release {
+    this.#assertPossible(tenant, count, present)
+    if (!this.#fits(tenant, count)) throw this.#full(tenant, count)
+    this.assertWritable()
+    return this.#take(tenant, count)
+  }
+
+  /**
+   * Takes no places, and says after how many seconds it makes sense to ask for them; null: a new batch would get them now.
+   * @throws {BatchTooLargeError} {OverloadedError}
+   */
+  wouldWait(tenant: Tenant, count: number): number | null {
+    this.#assertPossible(tenant, count, 0)
+    if (!this.#fits(tenant, count)) return this.#full(tenant, count).retryAfterS
+    this.assertWritable()
+    return null
+  }
+
+  #assertPossible(tenant: Tenant, count: number, present: number): void {
     const { maxBatchJobs, maxQueuedJobs } = this.#tenants.limits(tenant)
     if (tenant.closed) throw beingDeleted()
     if (present + count > maxBatchJobs) throw new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
     if (count > maxQueuedJobs) throw tooLarge(maxQueuedJobs)
-    if (!this.#fits(tenant, count)) throw this.#full(tenant, count)
-    this.assertWritable()
-    return this.#take(tenant, count)
   }
 
   /** @throws {OverloadedError} while the store refuses to write. */

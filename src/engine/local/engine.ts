@@ -19,6 +19,7 @@ import type {
   BatchSubmission,
   BatchView,
   Engine,
+  Forecast,
   JobStateName,
   JsonText,
   Page,
@@ -33,6 +34,7 @@ import { rowView } from '../views.ts'
 import { STUCK_AFTER_MS } from './attempts.ts'
 import { Commands } from './commands.ts'
 import { Follower, type FollowQuery } from './follow.ts'
+import { forecast } from './forecast.ts'
 import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
 import type { LiveBatch } from './live-batch.ts'
@@ -90,6 +92,7 @@ export class LocalEngine implements Engine {
   readonly #commands: Commands
   readonly #follower: Follower
   readonly #cursors: Cursors
+  readonly #hosts: Hosts
   readonly #onTenant: (id: string, settings: TenantSettings) => void
   readonly #stopped = new AbortController()
   #draining: Promise<void> | null = null
@@ -105,6 +108,7 @@ export class LocalEngine implements Engine {
       startRate: (queue, perSecond) => this.#runtime.startRate(queue, perSecond),
     })
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
+    this.#hosts = hosts
     this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
     const budget = new SpecBudget()
     const sealer = new Sealer({ vault, kinds, events })
@@ -141,6 +145,15 @@ export class LocalEngine implements Engine {
     }
     const { idempotency } = options
     return idempotency === undefined ? await submit() : await this.#intake.once(tenantId, idempotency, submit)
+  }
+
+  async forecast(tenantId: string, batch: BatchSubmission): Promise<Forecast> {
+    if (!this.accepting) throw new ShuttingDownError()
+    const tenant = this.#tenants.look(tenantId)
+    const { admission, freeSlots } = this.#runtime
+    const retryAfterS = admission.wouldWait(tenant, batch.jobs.length)
+    const around = { tenant: tenant.queue, hosts: this.#hosts, freeSlots, now: this.#clock.now() }
+    return { waitingOn: forecast(batch, around), retryAfterS }
   }
 
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {
@@ -268,7 +281,7 @@ export class LocalEngine implements Engine {
   }
 
   tenant(tenantId: string): TenantView {
-    return this.#tenants.viewOf(tenantId)
+    return this.#tenants.view(this.#tenants.look(tenantId))
   }
 
   applyTenant(tenantId: string, settings: TenantSettings): void {
@@ -295,7 +308,7 @@ export class LocalEngine implements Engine {
     this.#tenants.forget(tenant)
     void this.#runtime.discard(tenant).then(async () => {
       // Not before: what it must not do holds for its attempts until they have been told to stop.
-      this.#onTenant(tenantId, this.#tenants.settingsOf(tenantId))
+      this.#onTenant(tenantId, this.#tenants.look(tenantId).settings)
       // No row is deleted before the last that may still be written is.
       await this.#runtime.journal.committed()
       goOn()

@@ -23,11 +23,21 @@ export class Hosts {
     return this.#hosts.size
   }
 
+  /** The target host of a job, if its kind has one. */
+  keyOf(job: CommonSpec): string | undefined {
+    return this.#kinds.get(job.kind)?.hostOf?.(job)
+  }
+
+  /** Jobs that may start at a host now, as far as its cap goes. */
+  leftAt(key: string): number {
+    return this.#cap - (this.#hosts.get(key)?.host.running ?? 0)
+  }
+
   /** Note the target host of each job. */
   assign(queue: BatchQueue, from: number, jobs: readonly CommonSpec[]): void {
     if (this.#cap === 0) return
     jobs.forEach((job, i) => {
-      const key = this.#kinds.get(job.kind)?.hostOf?.(job)
+      const key = this.keyOf(job)
       queue.hosts[from + i] = key === undefined ? null : this.#get(key, queue)
     })
   }

@@ -35,6 +35,11 @@ export class StartRate implements TimerOwner {
     this.#look(now)
   }
 
+  /** Jobs that may start now, as far as the rate goes. */
+  get left(): number {
+    return this.open ? this.#bucket.count(this.#clock.now()) : 0
+  }
+
   /** A job starts. */
   spend(): void {
     const now = this.#clock.now()

@@ -108,6 +108,11 @@ export class Runtime {
     return this.#timers
   }
 
+  /** Slots of the server that nobody has. */
+  get freeSlots(): number {
+    return this.#slots.concurrency - this.#slots.running
+  }
+
   /** What holds a tenant to so many starts a second. */
   startRate(queue: TenantQueue, perSecond: number): StartRate {
     const wake = () => {

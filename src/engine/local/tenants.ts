@@ -48,6 +48,21 @@ export class Tenants {
   get(id: string): Tenant {
     const known = this.#tenants.get(id)
     if (known !== undefined) return known
+    const tenant = this.#make(id)
+    this.#tenants.set(id, tenant)
+    return tenant
+  }
+
+  /** The tenant as it is; one that nobody has entered as it would be, and it is not entered by that. */
+  look(id: string): Tenant {
+    const known = this.#tenants.get(id)
+    if (known !== undefined) return known
+    const tenant = this.#make(id)
+    tenant.queue.rate?.close()
+    return tenant
+  }
+
+  #make(id: string): Tenant {
     const { maxConcurrency: cap, weight } = this.#defaults
     const queue = newTenantQueue(id, { cap, weight, paused: false })
     const tenant: Tenant = {
@@ -62,7 +77,6 @@ export class Tenants {
       closed: false,
       deleted: false,
     }
-    this.#tenants.set(id, tenant)
     this.#pace(queue, this.#defaults.rate.jobsPerSecond)
     return tenant
   }
@@ -96,7 +110,7 @@ export class Tenants {
   }
 
   /** The limits that hold for a tenant. */
-  limits({ settings }: Pick<Tenant, 'settings'>): TenantLimits {
+  limits({ settings }: Tenant): TenantLimits {
     const { rate } = this.#defaults
     return {
       maxConcurrency: settings.maxConcurrency ?? this.#defaults.maxConcurrency,
@@ -108,19 +122,6 @@ export class Tenants {
         requestsPerMinute: settings.rate?.requestsPerMinute ?? rate.requestsPerMinute,
       },
     }
-  }
-
-  /** The tenant as it sees itself; one that nobody has entered is not entered by that. */
-  viewOf(id: string): TenantView {
-    const known = this.#tenants.get(id)
-    if (known !== undefined) return this.view(known)
-    const usage = { queued: 0, running: 0, cancelling: 0, stuck: 0 }
-    return { id, limits: this.limits({ settings: {} }), paused: false, usage }
-  }
-
-  /** A tenant's settings; none where it is not known. */
-  settingsOf(id: string): TenantSettings {
-    return this.#tenants.get(id)?.settings ?? {}
   }
 
   view(tenant: Tenant): TenantView {
