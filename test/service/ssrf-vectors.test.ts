@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { networkInterfaces } from 'node:os'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { Guard } from '../../src/egress/guard/guard.ts'
 import { TestDns } from '../support/dns.ts'
 import { startService, type TestService } from '../support/service.ts'
 import {
@@ -14,6 +16,15 @@ import {
   withPort,
 } from '../support/vectors.ts'
 import type { WireJob } from './check-log.ts'
+
+/** Public addresses that this machine is made to have beside its own: nobody else's either, as nothing is sent there. */
+const OWN_PUBLIC = ['93.184.216.35', '2606:2800:220:1::35']
+
+vi.mock('node:os', async (original) => {
+  const os = await original<typeof import('node:os')>()
+  const networkInterfaces = () => ({ ...os.networkInterfaces(), test0: OWN_PUBLIC.map((address) => ({ address })) })
+  return { ...os, networkInterfaces }
+})
 
 const { vectors, profiles, dns: zone } = readVectors()
 
@@ -219,5 +230,56 @@ describe('beside the vectors', () => {
       [1, undefined],
       [0, 'connect_timeout'],
     ])
+  })
+})
+
+describe("this machine's own addresses", () => {
+  const own = Object.values(networkInterfaces())
+    .flatMap((addresses = []) => addresses.map(({ address }) => address))
+    .filter((address) => !/^127\.|^::1$|^fe80:/.test(address))
+  const urlOf = (address: string) => `http://${address.includes(':') ? `[${address}]` : address}/`
+
+  async function startWith(allow: string[]): Promise<Lab> {
+    const service = await startService({ egressAllow: allow })
+    const [servers, dns] = [await VectorServers.start(), await TestDns.start(zone)]
+    return { service, servers, dns, [Symbol.asyncDispose]: () => closeAll(service, servers, dns) }
+  }
+
+  async function closeAll(...parts: AsyncDisposable[]): Promise<void> {
+    for (const part of parts) await part[Symbol.asyncDispose]()
+  }
+
+  /** Of a URL that would be fetched in an hour. */
+  const outcomeOf = (lab: Lab, url: string) =>
+    outcomeOfSubmission(lab, { id: '', category: '', url, expected: 'blocked', why: '', profile: '', run: 'submit' })
+
+  it('are refused, also when a block around them is allowed', async () => {
+    await using lab = await startWith(['93.184.216.0/24', '2606:2800:220::/48'])
+
+    expect(own).toEqual(expect.arrayContaining(OWN_PUBLIC))
+    for (const address of own) expect([address, await outcomeOf(lab, urlOf(address))]).toEqual([address, 'blocked'])
+    expect(await outcomeOf(lab, 'http://93.184.216.36/')).toBe('allowed')
+  })
+
+  it('are allowed by themselves', async () => {
+    await using lab = await startWith(OWN_PUBLIC)
+
+    for (const address of OWN_PUBLIC) expect(await outcomeOf(lab, urlOf(address))).toBe('allowed')
+  })
+
+  it('are refused when a name leads there', async () => {
+    const asked = vi.spyOn(Guard.prototype, 'checkUrl')
+    await using lab = await startWith([])
+    const url = new URL('http://example.com/')
+    expect(await outcomeOf(lab, url.href)).toBe('allowed')
+    const [guard] = asked.mock.contexts
+    asked.mockRestore()
+
+    // Asked of the guard itself: a service would connect.
+    for (const address of own) {
+      const answer = [{ address, family: address.includes(':') ? 6 : 4 }]
+      expect(() => guard instanceof Guard && guard.passage('acme', url).judge(answer)).toThrow('not allowed')
+    }
+    expect(guard).toBeInstanceOf(Guard)
   })
 })
