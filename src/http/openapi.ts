@@ -13,7 +13,8 @@ type Document = Record<string, any>
 const DESCRIPTION = [
   `asyncio's \`gather\`, \`as_completed\` and \`TaskGroup\` as an HTTP service: post a batch of jobs, read or`,
   `stream each end as it happens, stop what no longer matters. Every error is a problem document (RFC 9457) with a \`code\` that`,
-  `never changes. Send a key as \`Authorization: Bearer gth_…\`.`,
+  `never changes. Send a key as \`Authorization: Bearer gth_…\`. Each answer to a tenant says in \`RateLimit-Policy\` and \`RateLimit\``,
+  `what its limits are and what is left of them.`,
 ].join(' ')
 
 /** Looks a schema up here, then where zod keeps what `.meta()` said. */
@@ -110,14 +111,28 @@ const HEADERS: Readonly<Record<string, Record<string, string>>> = {
   'listJobs 200': { Link: '`rel="next"`: the next page.' },
 }
 
-function nameHeaders({ operationId, responses = {} }: Document): void {
+/** In every answer to a tenant; shown where they are looked for: in what was granted, and what was too much. */
+const LIMITS: Readonly<Record<string, string>> = {
+  'RateLimit-Policy':
+    'What the limits of the tenant are: `concurrency`, `queue` and, if there is such a limit, `requests` (draft-ietf-httpapi-ratelimit-headers-11).',
+  RateLimit: 'What is left of each of the limits.',
+}
+
+function headersOf(described: Readonly<Record<string, string>>): Document {
+  const headers = Object.entries(described).map(([name, description]) => [
+    name,
+    { description, schema: { type: 'string' } },
+  ])
+  return Object.fromEntries(headers)
+}
+
+function nameHeaders({ operationId, security, tags = [], responses = {} }: Document): void {
+  const isTenants = security !== undefined && !tags.includes('admin')
+  const limits = Object.fromEntries(Object.keys(LIMITS).map((name) => [name, { $ref: `#/components/headers/${name}` }]))
   for (const [status, response] of Object.entries<Document>(responses)) {
-    const named = { ...HEADERS[status], ...HEADERS[`${operationId} ${status}`] }
-    const headers = Object.entries(named).map(([name, description]) => [
-      name,
-      { description, schema: { type: 'string' } },
-    ])
-    if (headers.length > 0) response.headers = Object.fromEntries(headers)
+    const own = headersOf({ ...HEADERS[status], ...HEADERS[`${operationId} ${status}`] })
+    const headers = { ...own, ...(isTenants && (status < '400' || status === '429') && limits) }
+    if (Object.keys(headers).length > 0) response.headers = headers
   }
 }
 
@@ -167,7 +182,10 @@ function onlyReferred(document: Document): Document {
       .filter(([id]) => wanted.has(id))
       .sort(byId),
   )
-  return { ...document, components: { ...document.components, schemas, examples: problemExamples() } }
+  return {
+    ...document,
+    components: { ...document.components, schemas, examples: problemExamples(), headers: headersOf(LIMITS) },
+  }
 }
 
 function byId([a]: [string, unknown], [b]: [string, unknown]): number {

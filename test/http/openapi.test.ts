@@ -97,4 +97,18 @@ describe('the OpenAPI document', () => {
 
     expect(open.map(([name]) => name)).toEqual(['open_batch'])
   })
+
+  it('shows the headers with the limits in what is granted to a tenant and what is too much, and nowhere else', async () => {
+    const { body } = await documentOf()
+    const ref = (name: string) => ({ $ref: `#/components/headers/${name}` })
+    const limits = { 'RateLimit-Policy': ref('RateLimit-Policy'), RateLimit: ref('RateLimit') }
+
+    expect(Object.keys(body.components.headers)).toEqual(Object.keys(limits))
+    const { responses } = body.paths['/v1/batches'].post
+    for (const status of ['200', '202', '429']) expect(responses[status].headers).toMatchObject(limits)
+    expect(Object.keys(responses['429'].headers)).toContain('Retry-After')
+    for (const status of ['401', '403', '508']) expect(responses[status].headers?.RateLimit).toBe(undefined)
+    for (const path of ['/v1/admin/tenants', '/livez'])
+      expect(JSON.stringify(body.paths[path].get)).not.toContain('RateLimit')
+  })
 })
