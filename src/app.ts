@@ -8,7 +8,7 @@ import { type Clock, systemClock, type TimerHandle } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
 import { takeJsonOnly } from './http/body.ts'
-import { answerClientError, answerForNode, answerProblems, sendProblem } from './http/edge.ts'
+import { answerClientError, answerForNode, answerProblems, routableUrl, sendProblem } from './http/edge.ts'
 import { documentationCsp } from './http/headers.ts'
 import { Observers } from './http/observers.ts'
 import { componentsOf, openApiOptions } from './http/openapi.ts'
@@ -64,6 +64,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
     http: { requireHostHeader: false },
     // A malformed id, however long, is an id that is not found.
     routerOptions: { maxParamLength: 16_384 },
+    rewriteUrl: ({ url }) => routableUrl(url),
     frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
     clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),
   })

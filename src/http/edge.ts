@@ -30,6 +30,26 @@ export function answerProblems(app: FastifyInstance, routes: RouteTable): void {
   })
 }
 
+/**
+ * The URL that a request is routed by. A path that is no percent-encoded UTF-8 is taken by the letter: the router would answer it
+ * before any hook, and so without a key.
+ */
+export function routableUrl(url = '/'): string {
+  const [path = '', ...query] = url.split('?')
+  if (!path.includes('%') || isDecodable(path)) return url
+  return [path.replaceAll('%', '%25'), ...query].join('?')
+}
+
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    // The only thing that it throws is that the text is malformed.
+    return false
+  }
+}
+
 function unknownRoute(routes: RouteTable, request: FastifyRequest): ServiceError {
   const methods = routes.methodsOf(request.url)
   if (methods.length === 0 || methods.includes(request.method)) return new NotFoundError()

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { routableUrl } from '../../src/http/edge.ts'
 import { SECURITY_HEADERS } from '../../src/http/headers.ts'
 import { startFake } from '../support/fake-parts.ts'
 import { rawRequest } from '../support/raw.ts'
@@ -81,5 +82,43 @@ describe('the edge', () => {
     const some = await service.http.post('/v1/batches').set('content-encoding', 'gzip').send({ jobs: [] })
 
     expect([none.status, some.status]).toEqual([200, 415])
+  })
+})
+
+describe('a path that is no percent-encoded UTF-8', () => {
+  const ODD = ['%ff', '%', '%zz', '%c3', 'a%2', '%ED%A0%80', '%f0%9f%98']
+
+  it.each(ODD)('is routed by the letter: %s', async (id) => {
+    await using service = await startFake()
+    const path = `/v1/batches/${id}`
+
+    const nobody = await rawRequest(service.port, `GET ${path} HTTP/1.1\r\n${HOST}\r\n`)
+    const wrong = await rawRequest(
+      service.port,
+      `POST ${path}/cancel?%ff HTTP/1.1\r\n${HOST}Authorization: Bearer x\r\n\r\n`,
+    )
+    const known = await service.http.get(path)
+
+    expect([nobody.status, wrong.status]).toEqual([401, 401])
+    expect([known.status, known.body.code]).toEqual([404, 'not_found'])
+    expect(service.engine.called('batch')).toEqual([['batch', 'default', id]])
+  })
+
+  it('is unknown where there is no route, and wrong where the method is', async () => {
+    await using service = await startFake()
+
+    const unknown = await rawRequest(service.port, `GET /%ff HTTP/1.1\r\n${HOST}\r\n`)
+    const method = await rawRequest(service.port, `PUT /v1/batches/%ff HTTP/1.1\r\n${HOST}\r\n`)
+
+    expect([unknown.status, method.status]).toEqual([404, 405])
+  })
+
+  it.each(['/v1/batches', '/v1/batches/%41?x=%ff', '/', '*', '/a?%', '/%25ff'])('leaves %s as it is', (url) => {
+    expect(routableUrl(url)).toBe(url)
+  })
+
+  it('keeps the query as it came', () => {
+    expect(routableUrl('/%ff?a=%41&b=?%')).toBe('/%25ff?a=%41&b=?%')
+    expect(routableUrl(undefined)).toBe('/')
   })
 })
