@@ -26,6 +26,7 @@ export function fetchKind(parts: FetchParts): JobKind<FetchSpec> {
 }
 
 function objectionsTo(text: string, tenantId: string, { guard }: FetchParts['egress']): Objection[] {
+  if (guard.passes(tenantId, text)) return []
   const url = guard.checkUrl(tenantId, text)
   if (url instanceof URL) return []
   if (url.verdict === 'invalid') return [{ field: 'url', detail: url.sentence }]

@@ -8,11 +8,19 @@ import type { EgressRules, EgressSettings } from './settings.ts'
 /** Told of every refusal that an attempt ran into: for the operator's log and for metrics. */
 export type OnDenied = (facts: { tenantId: string; kind: Denial['kind']; detail: string }) => void
 
+/** Scheme, host and port as most URLs have them: what a parser could read otherwise (user names, brackets, escapes) is not plain. */
+const PLAIN_AUTHORITY = /^https?:\/\/[a-z0-9.-]+(?::\d+)?(?=[/?#]|$)/i
+
+/** Authorities that are remembered. */
+const REMEMBERED = 1_024
+
 /** Where each tenant's fetches may go: the operator's policy, and what tenants' own rules leave of it. */
 export class Guard {
   readonly #operator: EgressPolicy
   readonly #tenants = new Map<string, EgressPolicy>()
   readonly #onDenied: OnDenied
+  /** The policy that let an authority out. */
+  readonly #passed = new Map<string, EgressPolicy>()
 
   /** Without settings: public addresses only. @throws {EgressRulesError} naming every entry that cannot be used. */
   constructor(settings: EgressSettings = {}, onDenied: OnDenied = () => undefined) {
@@ -33,6 +41,25 @@ export class Guard {
   /** What is known of a URL without resolving its name; see `checkUrl`. */
   checkUrl(tenantId: string, text: string, base?: URL): URL | Malformed | Denial {
     return checkUrl(text, this.policyOf(tenantId), base)
+  }
+
+  /**
+   * Whether a well-formed absolute URL is known to be let out: a batch often has one host for all of its jobs. What is let out
+   * depends on nothing but scheme, host and port, so the verdict on one URL is that on every other with the same ones.
+   */
+  passes(tenantId: string, text: string): boolean {
+    const authority = PLAIN_AUTHORITY.exec(text)?.[0]
+    if (authority === undefined) return this.checkUrl(tenantId, text) instanceof URL
+    const policy = this.policyOf(tenantId)
+    if (this.#passed.get(authority) === policy) return true
+    const passes = this.checkUrl(tenantId, text) instanceof URL
+    if (passes) this.#remember(authority, policy)
+    return passes
+  }
+
+  #remember(authority: string, policy: EgressPolicy): void {
+    if (this.#passed.size >= REMEMBERED) this.#passed.clear()
+    this.#passed.set(authority, policy)
   }
 
   /** One connection's questions, all under the policy of now. @throws {EgressDeniedError} when the URL itself is refused. */
