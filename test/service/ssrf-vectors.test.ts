@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { Guard } from '../../src/egress/guard/guard.ts'
+import { Guard, Passage } from '../../src/egress/guard/guard.ts'
 import { TestDns } from '../support/dns.ts'
 import { startService, type TestService } from '../support/service.ts'
 import {
@@ -199,6 +199,15 @@ describe('beside the vectors', () => {
 
     expect([job?.state, lab.dns.queries('rebind.example.com')]).toEqual(['succeeded', 2])
     expect(lab.servers.contacts).toEqual({ pub: 1, pub2: 0, inner: 0 })
+  })
+
+  it('a socket that is connected elsewhere than was judged sends nothing', async () => {
+    const judge = vi.spyOn(Passage.prototype, 'judge').mockReturnValue([{ address: '127.0.0.1', family: 4 }])
+    const job = await fetchOf('ok.example.com')
+    judge.mockRestore()
+
+    expect([job?.state, job?.error?.code]).toEqual(['failed', 'egress_denied'])
+    expect([lab.servers.contacts, lab.servers.seen]).toEqual([{ pub: 0, pub2: 0, inner: 1 }, []])
   })
 
   it('a redirect to the same name is judged by its own answer', async () => {
