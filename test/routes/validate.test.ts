@@ -106,6 +106,15 @@ describe('POST /v1/batches/validate', () => {
     expect(jobs.map(({ egress }) => egress)).toEqual([null, null])
   })
 
+  it('judges nothing of a kind that does not say where it may go', async () => {
+    const { objections: _, ...unjudged } = JUDGED
+    await using world = await startValidating({ kinds: [unjudged] })
+
+    const { jobs } = await world.validated({ jobs: [{ kind: 'call', to: 'evil' }] })
+
+    expect(jobs).toMatchObject([{ valid: true, egress: null }])
+  })
+
   it('points at the same fields, with the same words, as the refusal of a submission', async () => {
     await using world = await startValidating()
     const body = {
