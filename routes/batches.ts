@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
-import type { BatchView, Engine } from '../src/engine/engine.ts'
+import type { BatchSubmission, BatchView, Engine } from '../src/engine/engine.ts'
 import { BatchDeletedError } from '../src/errors.ts'
 import { emptyBody } from '../src/http/body.ts'
 import { etagOf, noneMatchHits } from '../src/http/etag.ts'
@@ -26,7 +26,7 @@ export const batches: FastifyPluginAsyncZod<RouteParts> = async (app, parts) => 
 type App = Parameters<typeof batches>[0]
 
 function submit(app: App, parts: RouteParts): void {
-  const { engine, config, jobSchema, bodies, clock, observers } = parts
+  const { engine, config, bodies, clock, observers } = parts
   app.route({
     method: 'POST',
     url: '/v1/batches',
@@ -68,9 +68,8 @@ function submit(app: App, parts: RouteParts): void {
     async handler(request, reply) {
       if (request.body === undefined) throw emptyBody()
       const { tenantId } = request
-      const batch = parseSubmission(request.body, jobSchema, engine.tenant(tenantId))
-      const traceparent = traceparentOf(request.headers.traceparent)
       const idempotency = idempotencyOf(request.headers['idempotency-key'], request.body)
+      const first = idempotency ? await engine.replay(tenantId, idempotency) : null
       const isStream = request.answerType !== 'application/json'
       const wait = preferredWait(request.headers.prefer, config.maxWaitMs)
       // Counted before anything is accepted: one too many is refused whole.
@@ -78,8 +77,7 @@ function submit(app: App, parts: RouteParts): void {
       if (wait) reply.header('preference-applied', wait.applied)
       const until = clock.now() + (wait?.waitMs ?? 0)
       const hold = wait ? { timeoutMs: wait.waitMs, bytes: bodyBytes(request, config), signal } : undefined
-      const submission = traceparent ? { ...batch, traceparent } : batch
-      const accepted = await engine.submit(tenantId, submission, { idempotency, hold })
+      const accepted = first ?? (await engine.submit(tenantId, submissionOf(request, parts), { idempotency, hold }))
       reply.header('location', accepted.links.self)
       if (isStream) return sendEvents(request, reply, parts, accepted.id, { after: 0 })
       if (!wait) return sendJson(reply.code(202), JSON.stringify(accepted))
@@ -94,6 +92,13 @@ function submit(app: App, parts: RouteParts): void {
       return sendWithJobs(reply.code(200), engine, tenantId, view)
     },
   })
+}
+
+/** The batch that a request describes. @throws {InvalidArgumentError} {BatchTooLargeError} */
+function submissionOf({ body, headers, tenantId }: FastifyRequest, { engine, jobSchema }: RouteParts): BatchSubmission {
+  const batch = parseSubmission(body, jobSchema, engine.tenant(tenantId))
+  const traceparent = traceparentOf(headers.traceparent)
+  return traceparent ? { ...batch, traceparent } : batch
 }
 
 /** What the request takes in memory while it is held; one that does not say counts as the largest. */

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { OverloadedError, ShuttingDownError } from '../src/errors.ts'
-import { isPressed } from '../src/http/pressure.ts'
 import { json, problems } from '../src/http/responses.ts'
 import { sendJson } from '../src/http/splice.ts'
 import { HealthView } from '../src/schema/views.ts'
@@ -36,7 +35,7 @@ export const health: FastifyPluginAsyncZod<RouteParts> = async (app, { engine })
     async handler(_request, reply) {
       if (!engine.accepting) throw new ShuttingDownError()
       if (!engine.healthy) throw new OverloadedError('The store cannot write now.', 5)
-      if (isPressed(app)) throw new OverloadedError('The service has too much to do.')
+      if (app.isPressed()) throw new OverloadedError('The service has too much to do.')
       return sendJson(reply, OK)
     },
   })

@@ -70,7 +70,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
   })
   prepare(app, newId)
   logAnswers(app, parts.clock)
-  shedUnderPressure(app, config)
+  shedUnderPressure(app, config, parts.clock)
   serve(app, parts, closingSignal(app, parts.clock))
   return app
 }

@@ -157,7 +157,7 @@ export class ShuttingDownError extends ServiceError {
   }
 }
 
-/** The service cannot take this now (the store refused the write, or it has too much to do). Nothing was accepted. */
+/** The service cannot take this now (the store refused the write, or it has too much to do). Nothing was accepted, unless the message says so. */
 export class OverloadedError extends ServiceError {
   readonly code = 'overloaded'
   override readonly retryAfterS: number

@@ -30,16 +30,34 @@ const HELP = `gatherd: asyncio's gather, as_completed and TaskGroup as an HTTP s
 
 async function main(): Promise<number> {
   const [name = '--help', ...args] = process.argv.slice(2)
-  if (name === 'serve') useCompileCache(process.env.GATHERD_DATA_DIR || './data', process.geteuid?.())
+  if (name === 'serve') return await serve(args)
   const command = await COMMANDS[name]?.()
-  if (command !== undefined) return await command(io(args))
+  if (command !== undefined) return await command(io(args, onSignal))
   const asked = name === '--help' || name === '-h' || name === 'help'
   const out = asked ? process.stdout : process.stderr
   out.write(asked ? HELP : `gatherd: there is no command "${name}".\n\n${HELP}`)
   return asked ? 0 : 2
 }
 
-function io(args: string[]): Io {
+/** A signal counts from the first moment on; and what still runs when all is closed does not keep the process. */
+async function serve(args: string[]): Promise<never> {
+  const early: Signal[] = []
+  const stopNoting = onSignal((signal) => early.push(signal))
+  useCompileCache(process.env.GATHERD_DATA_DIR || './data', process.geteuid?.())
+  const command = await LOADERS.serve()
+  const status = await command(
+    io(args, (listener) => {
+      stopNoting()
+      for (const signal of early.splice(0)) listener(signal)
+      return onSignal(listener)
+    }),
+  )
+  process.exit(status)
+}
+
+type Signal = Parameters<Parameters<Io['onSignal']>[0]>[0]
+
+function io(args: string[], onSignal: Io['onSignal']): Io {
   const { env, stdin, stdout, stderr } = process
   return { args, env, stdin, stdout, stderr, onSignal, exit: (status) => process.exit(status) }
 }

@@ -17,6 +17,7 @@ import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
 import { IN_MEMORY } from './store/sqlite/open.ts'
 import { SqliteStore } from './store/sqlite/store.ts'
+import { StoreError } from './store/sqlite/thread.ts'
 
 /** What the parts need from outside. */
 export interface Surroundings {
@@ -53,7 +54,11 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
   const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, cwd ?? '.')
   // The store's threads start while this one loads: whatever was left by the last process waits for both.
   const opening = SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
-  const [store, { LocalEngine, Egress, Guard, builtInKinds }] = await Promise.all([opening, machinery()])
+  const [store, { LocalEngine, Egress, Guard, builtInKinds }] = await Promise.all([opening, machinery()]).catch(
+    (error: unknown) => {
+      throw atStart(error, config)
+    },
+  )
   logger.debug({}, 'store open, engine loaded')
   const vault = await vaultOf(config, store)
   const guard = new Guard(egressSettings(config), (facts) => logger.info(facts, 'destination refused'))
@@ -96,9 +101,18 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     if (recovered > 0) logger.info({ batches: recovered }, 'went on with what was left')
   } catch (error) {
     await close()
-    throw error
+    throw atStart(error, config)
   }
   return { engine, store, kinds, close }
+}
+
+/** A store that cannot be read when the service starts needs words: what is wrong, and what says more. */
+function atStart(error: unknown, { dataDir }: Config): unknown {
+  if (!(error instanceof StoreError)) return error
+  const advice = '"gatherd check" says more'
+  return new StoreUnusableError(`The data directory ${dataDir} cannot be used: ${error.message}; ${advice}.`, {
+    cause: error,
+  })
 }
 
 /** A tenant's own rules, as they are kept: an entry that this version cannot use is no reason to let the tenant go everywhere. */

@@ -202,6 +202,11 @@ export interface Engine {
    * @throws {BatchTooLargeError} {ShuttingDownError} {OverloadedError} as `submit`, but for a queue that is full.
    */
   forecast(tenantId: string, batch: BatchSubmission): Promise<Forecast>
+  /**
+   * The first answer under an Idempotency-Key, to be given before the submission is looked at: limits, kinds and rules may have changed
+   * since. Null: the key was not used, or its first request is still being answered. @throws {IdempotencyMismatchError}
+   */
+  replay(tenantId: string, idempotency: Idempotency): Promise<BatchView | null>
   /** Append jobs to a running batch; resolves with their views. @throws {BatchShuttingDownError} {BatchFinishedError} and as `submit`. */
   append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]>
   /** No more jobs will come; the batch ends when its jobs have. Idempotent. */

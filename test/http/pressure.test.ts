@@ -7,7 +7,7 @@ const JOB = { kind: 'sleep', durationMs: 1 }
 
 /** Resolves with the first sample that says so; there is one a second. */
 async function pressed({ app }: FakeService): Promise<void> {
-  while (!app.isUnderPressure()) await sleep(20)
+  while (!app.isPressed()) await sleep(20)
 }
 
 describe('under pressure', () => {
@@ -89,7 +89,7 @@ describe('pressure', () => {
     const refused = await service.http.post('/v1/batches').send({ jobs: [JOB] })
     clearInterval(busy)
 
-    while (service.app.isUnderPressure()) await sleep(20)
+    while (service.app.isPressed()) await sleep(20)
     const taken = await service.http.post('/v1/batches').send({ jobs: [JOB] })
 
     expect([refused.status, refused.body.code, taken.status]).toEqual([503, 'overloaded', 202])
@@ -106,7 +106,7 @@ describe('pressure', () => {
     while (samples === 0) await sleep(20)
     process.memoryUsage = memoryUsage
 
-    expect(service.app.isUnderPressure()).toBe(false)
+    expect(service.app.isPressed()).toBe(false)
     await service.http
       .post('/v1/batches')
       .send({ jobs: [JOB] })

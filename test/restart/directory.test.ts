@@ -1,4 +1,4 @@
-import { readdirSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
@@ -68,6 +68,27 @@ describe('a start on a data directory that cannot be used ends with 2 and one li
 
     expect(status).toBe(2)
     expect(stderr).toMatch(/^gatherd: The data directory .* cannot be used: .*not a database.*\n$/)
+  })
+
+  it('one whose database is damaged inside', async () => {
+    await using installation = new Installation()
+    await installation.start()
+    await installation.process.end('SIGTERM')
+    const file = openSync(join(installation.dataDir, 'gatherd.db'), 'r+')
+    // All pages but the first: the header is as it should be.
+    writeSync(
+      file,
+      Buffer.alloc(statSync(join(installation.dataDir, 'gatherd.db')).size - 4_096, 0x5a),
+      0,
+      undefined,
+      4_096,
+    )
+    closeSync(file)
+
+    const { status, stderr } = await refused(installation.dataDir)
+
+    expect(status).toBe(2)
+    expect(stderr).toMatch(/^gatherd: The data directory .* cannot be used: .*(malformed|corrupt|disk image).*\n$/)
   })
 })
 

@@ -1,9 +1,11 @@
 import { request } from 'node:http'
 import supertest from 'supertest'
 import { describe, expect, it } from 'vitest'
+import { KINDS } from '../service/kinds.ts'
 import { startOrigin } from '../support/origin.ts'
 import { ADMIN_KEY, Installation } from '../support/process.ts'
 import { Caller, forever, sleepFor } from '../support/service.ts'
+import { mountTmpfs } from './mount.ts'
 
 /** A service process with a tenant. */
 async function started(env: Record<string, string> = {}) {
@@ -123,6 +125,51 @@ describe('SIGTERM', () => {
     expect(events.at(-1)?.type).toMatch(/^(batch\.drained|stream\.shutdown)$/)
     expect(await service.installation.process.exited).toEqual({ status: 0, signal: null })
   })
+
+  it('ends the process, whatever a job makes of its abort', async () => {
+    await using origin = await startOrigin()
+    await using service = await started({ GATHERD_DRAIN_GRACE_MS: '0', GATHERD_KINDS: KINDS })
+    await service.me.submit({ jobs: [{ kind: 'stubborn', url: origin.url('/hold/a'), end: 'value' }] })
+    await origin.whenHit('/hold/a')
+
+    service.installation.process.signal('SIGTERM')
+
+    expect(await service.installation.process.exited).toEqual({ status: 0, signal: null })
+  }, 30_000)
+
+  it('counts from the first moment on: long before the service listens it ends with 0', async () => {
+    await using installation = new Installation()
+    // Says so when the process begins to listen for signals, which is before its code is loaded.
+    const spy = `process.on('newListener', (name) => name === 'SIGTERM' && console.log('catches'))`
+    const launched = installation.launch({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(spy)}` })
+    while (!launched.stdout.includes('catches')) await new Promise((resolve) => setTimeout(resolve, 2))
+
+    launched.signal('SIGTERM')
+
+    expect(await launched.exited).toEqual({ status: 0, signal: null })
+  }, 30_000)
+
+  it('ends the process also while the disk takes nothing', async ({ skip }) => {
+    using mounted = mountTmpfs('size=3m')
+    if (mounted === null) return skip('no tmpfs can be mounted here')
+    await using origin = await startOrigin()
+    await using service = await started({ GATHERD_DATA_DIR: mounted.path, GATHERD_DRAIN_GRACE_MS: '0' })
+    const { id } = await service.me.submit({ jobs: [{ kind: 'fetch', url: origin.url('/hold/a') }] })
+    await service.me.seen(id, 'job.started', 0)
+    const large = { jobs: [sleepFor(0, { result: 'x'.repeat(2_800_000) })] }
+    void service.me.http
+      .post(`/v1/batches/${id}/jobs`)
+      .send(large)
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+    while ((await supertest(service.installation.url).get('/readyz')).status === 200);
+
+    service.installation.process.signal('SIGTERM')
+
+    expect(await service.installation.process.exited).toEqual({ status: 0, signal: null })
+  }, 30_000)
 })
 
 /** Asks /readyz until it says no. */

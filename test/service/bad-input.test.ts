@@ -60,7 +60,10 @@ const WRONG: readonly [job: unknown, pointers: string[]][] = [
   [{ kind: 'fetch', url: 'http://x.example/', headers: { a: 'b\r\nc: d' } }, ['/headers/a']],
   [{ kind: 'fetch', url: 'http://x.example/', okStatus: [] }, ['/okStatus']],
   [{ kind: 'fetch', url: 'http://x.example/', okStatus: [99, '9xx', 200] }, ['/okStatus/0', '/okStatus/1']],
-  [{ kind: 'fetch', url: 'http://x.example/', redirects: 11, maxResponseBytes: -1 }, ['/redirects', '/maxResponseBytes']],
+  [
+    { kind: 'fetch', url: 'http://x.example/', redirects: 11, maxResponseBytes: -1 },
+    ['/redirects', '/maxResponseBytes'],
+  ],
   [{ kind: 'fetch', url: 'http://x.example/', method: 'POST', body: 'a', json: 1 }, ['/json']],
   [{ kind: 'fetch', url: 'http://x.example/', method: 'POST', bodyBase64: '***' }, ['/bodyBase64']],
   [{ kind: 'fetch', url: 'http://x.example/', response: 'some', durationMs: 1 }, ['/response', '/durationMs']],

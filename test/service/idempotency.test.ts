@@ -3,6 +3,8 @@ import { startService } from '../support/service.ts'
 
 const BATCH = { jobs: [{ kind: 'sleep', durationMs: 0 }] }
 
+const SLEEP = { kind: 'sleep', durationMs: 0 }
+
 describe('Idempotency-Key', () => {
   it('gives the first answer again, its counts included, and starts nothing', async () => {
     await using service = await startService()
@@ -60,6 +62,22 @@ describe('Idempotency-Key', () => {
         expect([status, body.code, headers['retry-after']]).toEqual([409, 'idempotency_conflict', '1'])
     }
     expect((await service.me.http.get('/v1/batches')).body.data).toHaveLength(1)
+  })
+
+  it('gives the first answer also when the limits have become too small for the batch', async () => {
+    await using service = await startService()
+    const guest = await service.addTenant('guest')
+    const send = () =>
+      guest.http
+        .post('/v1/batches')
+        .set('idempotency-key', 'k')
+        .send({ jobs: [SLEEP, SLEEP] })
+    const first = await send().expect(202)
+    await service.configure('guest', { maxBatchJobs: 1 })
+
+    const again = await send().expect(202)
+
+    expect(again.body).toEqual(first.body)
   })
 
   it("is each tenant's own", async () => {

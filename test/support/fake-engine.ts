@@ -70,6 +70,10 @@ export class FakeEngine implements Engine {
     return { waitingOn: batch.jobs.map(() => this.wouldWaitOn), retryAfterS: this.wouldFitAfterS }
   }
 
+  async replay(): Promise<null> {
+    return null
+  }
+
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {
     this.#note('append', tenantId, batchId, jobs)
     return this.#add(this.#find(tenantId, batchId), jobs).map((job) => JSON.stringify(job))

@@ -71,14 +71,12 @@ export class Admission {
     if (!this.#canWrite()) throw unwritable()
   }
 
-  /** As `reserve` for a new batch, but a full queue is waited for, if the caller wants to. */
+  /** As `reserve` for a new batch, but a full queue is waited for, if the caller wants to, behind those who wait already. */
   async enter(tenant: Tenant, count: number, hold: Hold | undefined): Promise<Release> {
-    try {
-      return this.reserve(tenant, count, 0)
-    } catch (error) {
-      if (!(error instanceof QueueFullError) || hold === undefined || !this.#mayWait(tenant, hold)) throw error
-      return await this.#wait(tenant, count, hold)
-    }
+    this.#assertPossible(tenant, count, 0)
+    const isFree = this.#fits(tenant, count) && (hold === undefined || !this.#lines.has(tenant))
+    if (isFree || hold === undefined || !this.#mayWait(tenant, hold)) return this.reserve(tenant, count, 0)
+    return await this.#wait(tenant, count, hold)
   }
 
   /** Jobs have left the tenant's queue, or, with 0, may have come: the rate is taken, and whoever waits for room has it. */

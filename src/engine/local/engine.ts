@@ -20,6 +20,7 @@ import type {
   BatchView,
   Engine,
   Forecast,
+  Idempotency,
   JobStateName,
   JsonText,
   Page,
@@ -154,6 +155,10 @@ export class LocalEngine implements Engine {
     const retryAfterS = admission.wouldWait(tenant, batch.jobs.length)
     const around = { tenant: tenant.queue, hosts: this.#hosts, freeSlots, now: this.#clock.now() }
     return { waitingOn: forecast(batch, around), retryAfterS }
+  }
+
+  async replay(tenantId: string, idempotency: Idempotency): Promise<BatchView | null> {
+    return await this.#intake.first(tenantId, idempotency)
   }
 
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {

@@ -8,7 +8,6 @@ import {
   IdempotencyConflictError,
   IdempotencyMismatchError,
   InvalidArgumentError,
-  OverloadedError,
 } from '../../errors.ts'
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
@@ -59,20 +58,25 @@ export class Intake {
     return this.#lastNo
   }
 
+  /** The first answer of an Idempotency-Key; null when it was not used. @throws {IdempotencyMismatchError} */
+  async first(tenantId: string, { key, hash }: Idempotency): Promise<BatchView | null> {
+    const first = await this.#store.idempotent(tenantId, key)
+    if (first === null) return null
+    if (!this.#vault.isFingerprint(first.hash, hash)) throw new IdempotencyMismatchError()
+    // Kept by `submit`, from a view.
+    return JSON.parse(first.answer) as BatchView
+  }
+
   /**
    * Answer a request with an Idempotency-Key: as the first time when there was one, else with `submit`.
    * @throws {IdempotencyConflictError} {IdempotencyMismatchError}
    */
-  async once(tenantId: string, { key, hash }: Idempotency, submit: () => Promise<BatchView>): Promise<BatchView> {
-    const entry = `${tenantId} ${key}`
+  async once(tenantId: string, idempotency: Idempotency, submit: () => Promise<BatchView>): Promise<BatchView> {
+    const entry = `${tenantId} ${idempotency.key}`
     if (this.#answering.has(entry)) throw new IdempotencyConflictError()
     this.#answering.add(entry)
     try {
-      const first = await this.#store.idempotent(tenantId, key)
-      if (first === null) return await submit()
-      if (!this.#vault.isFingerprint(first.hash, hash)) throw new IdempotencyMismatchError()
-      // Kept by `submit`, from a view.
-      return JSON.parse(first.answer) as BatchView
+      return (await this.first(tenantId, idempotency)) ?? (await submit())
     } finally {
       this.#answering.delete(entry)
     }
@@ -117,16 +121,9 @@ export class Intake {
     this.#runtime.journal.addJobs(newJobs(live, from, jobs))
     this.#runtime.apply(live, { type: 'accepted', jobs: jobs.map(planOf), uncommitted: true })
     release()
-    const { journal } = this.#runtime
-    const onDisk = journal
-      .committed()
-      .then(() => this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length }))
-    await journal.recorded().catch((cause: unknown) => {
-      throw new OverloadedError('The jobs are in the batch and will start once the store can write them down.', 5, {
-        cause,
-      })
-    })
-    await onDisk
+    // However long the disk takes nothing: an error would say that they are not there, and they would be sent again.
+    await this.#runtime.journal.committed()
+    this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length })
     return from
   }
 

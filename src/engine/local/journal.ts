@@ -55,6 +55,7 @@ export class Journal {
   /** The commit under way or about to be, null when idle. */
   #writing: Promise<void> | null = null
   #healthy = true
+  #closed = false
 
   /**
    * @param options.onPublished - After each commit, for each batch that changed, with its newest event in it.
@@ -75,6 +76,11 @@ export class Journal {
   /** False while the store refuses to write. */
   get healthy(): boolean {
     return this.#healthy
+  }
+
+  /** Try no failed commit again. May be called twice. */
+  close(): void {
+    this.#closed = true
   }
 
   /** Write a new batch with its jobs and what is already logged of it. @throws {OverloadedError} nothing of it was written. */
@@ -191,6 +197,8 @@ export class Journal {
   async #writeRest(rest: CommitGroup): Promise<void> {
     for (;;) {
       await this.#retry()
+      // Whoever still waits for it is gone with the process; a restart finds the record as it is.
+      if (this.#closed) return
       try {
         return await this.#store.commit(rest)
       } catch (error) {

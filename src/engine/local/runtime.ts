@@ -243,6 +243,7 @@ export class Runtime {
   close(): void {
     this.#slots.stop()
     for (const live of this.#live.values()) live.close()
+    this.journal.close()
     this.#timers.close()
   }
 

@@ -4,6 +4,9 @@ import { Worker } from 'node:worker_threads'
 import { StoreUnusableError } from '../../errors.ts'
 import type { Answer, Call, Role } from './service.ts'
 
+/** What SQLite said of a call. It names tables and columns, and quotes no values. */
+export class StoreError extends Error {}
+
 interface Waiting {
   resolve(value: unknown): void
   reject(error: Error): void
@@ -44,6 +47,7 @@ export class StoreThread {
 
   /** Open the thread's database, once, before any call. @throws {StoreUnusableError} */
   async open(options: { role: Role; dataDir: string }): Promise<this> {
+    if (this.#dead !== null) throw this.#dead
     await new Promise((resolve, reject) => {
       this.#waiting.set(0, { resolve, reject })
       this.#worker.postMessage(options)
@@ -92,5 +96,5 @@ export class StoreThread {
 }
 
 function revived({ name, message }: { name: string; message: string }): Error {
-  return name === 'StoreUnusableError' ? new StoreUnusableError(message) : new Error(message)
+  return name === 'StoreUnusableError' ? new StoreUnusableError(message) : new StoreError(message)
 }

@@ -430,7 +430,7 @@ class Model {
 
   submit(name: string, count: number, timeoutMs: number): void {
     if (count > 10 || count > this.limit) this.outcomes.push(`${name}: BatchTooLargeError`)
-    else if (this.#fits(count)) this.#enter(name, count)
+    else if (this.#fits(count) && !(this.#waiting.length > 0 && timeoutMs > 0)) this.#enter(name, count)
     else if (timeoutMs > 0 && !this.closed) this.#waiting.push({ name, count, until: this.#now + timeoutMs })
     else this.outcomes.push(`${name}: QueueFullError`)
   }
@@ -541,6 +541,20 @@ async function play(program: Op[]): Promise<void> {
   expect(outcomes).toEqual(model.outcomes)
   expect(clock.armed).toBe(0)
 }
+
+describe('one that waits', () => {
+  it('is not overtaken by a smaller one that would wait as well, but by one that would not', async () => {
+    const { submit, outcomes, tenant } = start()
+    tenant.queued = 8
+    await submit('large', 5, { timeoutMs: 1_000 })
+    await submit('small', 1, { timeoutMs: 1_000 })
+    expect(outcomes).toEqual([])
+
+    await submit('at once', 1, { timeoutMs: 0 })
+
+    expect(outcomes).toEqual(['at once'])
+  })
+})
 
 describe('whatever happens, in whatever order', () => {
   it('the places given are those that the rules give, and never more than there are', async () => {
