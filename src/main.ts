@@ -47,9 +47,11 @@ async function serve(args: string[]): Promise<never> {
   const command = await LOADERS.serve()
   const status = await command(
     io(args, (listener) => {
+      // In this order: without any listener, a signal that is on its way would be lost.
+      const stopListening = onSignal(listener)
       stopNoting()
       for (const signal of early.splice(0)) listener(signal)
-      return onSignal(listener)
+      return stopListening
     }),
   )
   process.exit(status)
