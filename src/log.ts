@@ -18,6 +18,8 @@ const FIELDS: ReadonlySet<string> = new Set([
   ...['listeningOn', 'dataDir', 'version', 'signal', 'graceMs', 'batches', 'name'],
 ])
 
+const WARN = pino.levels.values.warn ?? 40
+
 /** In place of a text that may quote a request: libraries write URLs and values into theirs. */
 const UNTOLD = 'a library logged a text of its own'
 
@@ -36,8 +38,10 @@ export function buildLogger({ level, destination }: LogOptions): Logger {
   return destination ? pino(options, destination) : pino(options)
 }
 
-function logMethod(this: Logger, args: unknown[], method: pino.LogFn): void {
+function logMethod(this: Logger, args: unknown[], method: pino.LogFn, level: number): void {
   const [first, second] = args
+  // What a library says in passing (Fastify: where it listens) is said in words of ours, or is nothing to know.
+  if (level < WARN && !isFixed(first, second)) return
   const fields = first instanceof Error ? { err: first } : isRecord(first) ? first : {}
   method.call(this, allowed(fields), isFixed(first, second) ? second : UNTOLD)
 }

@@ -36,9 +36,20 @@ describe('buildLogger', () => {
     ['a text alone', (logger) => logger.warn('a "return reply" in /v1/batches?canary')],
     ['a text with a value', (logger) => logger.warn('%s', 'canary')],
     ['a request', (logger) => logger.info({ req: { url: '/canary' }, res: { canary: 1 } }, 'request completed')],
-    ['a message field', (logger) => logger.info({ msg: 'canary' })],
+    ['a message field', (logger) => logger.warn({ msg: 'canary' })],
   ])('says nothing of what a library writes: %s', (_, call) => {
     expect(JSON.stringify(lineOf(call))).not.toContain('canary')
+  })
+
+  it('has nothing of what a library says in passing', () => {
+    const written: string[] = []
+    const logger = buildLogger({ level: 'trace', destination: { write: (line: string) => void written.push(line) } })
+
+    logger.info('Server listening at http://canary')
+    logger.debug({ msg: 'canary' })
+    logger.info({ ms: 1 }, 'answered')
+
+    expect(written).toHaveLength(1)
   })
 
   it('says that a library said something', () => {

@@ -73,8 +73,11 @@ function createAction(io: Io, values: Values): Action {
   const expiresAt = expiryAfter(values['expires-in'])
   const scopes = scopesOf(values.scope)
   return async (desk) => {
-    const made = await desk.create(values.tenant, { name: values.name ?? null, scopes, expiresAt })
+    const { made, isNewTenant } = await desk.create(values.tenant, { name: values.name ?? null, scopes, expiresAt })
     io.stdout.write(values.json ? `${JSON.stringify(made)}\n` : `${made.key}\n`)
+    // A mistyped name would have none of the limits that were meant.
+    if (isNewTenant)
+      io.stderr.write(`gatherd: there was no tenant "${values.tenant}": made, with the default limits.\n`)
     if (!values.json) io.stderr.write(`gatherd: key ${made.id} of tenant "${values.tenant}", shown this once.\n`)
   }
 }

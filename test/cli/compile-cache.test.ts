@@ -24,9 +24,11 @@ describe('the compile cache of a service', () => {
     await installation.start()
 
     // More than the store's threads have: the whole service.
-    await expect.poll(() => readdirSync(directory, { recursive: true }).length).toBeGreaterThan(300)
+    await expect
+      .poll(() => readdirSync(directory, { recursive: true }).length, { timeout: 20_000 })
+      .toBeGreaterThan(300)
     expect(statSync(directory).mode & 0o777).toBe(0o700)
-  })
+  }, 30_000)
 
   it('is not used when somebody else can write to it', async () => {
     const others = (directory: string) => {

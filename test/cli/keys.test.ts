@@ -45,7 +45,9 @@ describe('gatherd keys, on a data directory', () => {
 
     expect(status).toBe(0)
     expect(out.text).toMatch(/^gth_\S+\n$/)
-    expect(err.text).toMatch(/^gatherd: key [0-9a-f]{16} of tenant "acme", shown this once\.\n$/)
+    expect(err.text).toMatch(
+      /^gatherd: there was no tenant "acme": made, with the default limits\.\ngatherd: key [0-9a-f]{16} of tenant "acme", shown this once\.\n$/,
+    )
     await using opened = await openService(place.dataDir)
     expect(opened.callerOf(out.text)).toMatchObject({ tenantId: 'acme' })
     expect(opened.service.firstKey).toBeNull()

@@ -22,9 +22,11 @@ export function adminKeys(url: string, adminKey: string | undefined): KeyDesk {
     async create(tenantId, options) {
       const tenant = `/v1/admin/tenants/${tenantId}`
       // Only a tenant that is missing is made: PUT would replace the settings of one that is there.
-      if ((await call('GET', tenant)).status === 404) expectOk(await call('PUT', tenant, {}))
+      const isNewTenant = (await call('GET', tenant)).status === 404
+      if (isNewTenant) expectOk(await call('PUT', tenant, {}))
       // The API's NewKey.
-      return expectOk(await call('POST', `${tenant}/keys`, options)) as KeyInfo & { key: string }
+      const made = expectOk(await call('POST', `${tenant}/keys`, options)) as KeyInfo & { key: string }
+      return { made, isNewTenant }
     },
     async list(tenantId) {
       // The API's KeyList.

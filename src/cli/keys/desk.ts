@@ -14,11 +14,11 @@ export interface KeyInfo {
 
 /** Where keys are made, listed and revoked: a data directory, or a running service. */
 export interface KeyDesk {
-  /** Makes the tenant as well, when there is none. `expiresAt` is ISO 8601 UTC; null: never. */
+  /** Makes the tenant as well, when there is none: `isNewTenant`. `expiresAt` is ISO 8601 UTC; null: never. */
   create(
     tenantId: string,
     options: { name: string | null; scopes: Scope[]; expiresAt: string | null },
-  ): Promise<KeyInfo & { key: string }>
+  ): Promise<{ made: KeyInfo & { key: string }; isNewTenant: boolean }>
   /** @throws a `ServiceError` when there is no such tenant; so does `revoke`, for the key too. */
   list(tenantId: string): Promise<KeyInfo[]>
   revoke(tenantId: string, keyId: string): Promise<void>

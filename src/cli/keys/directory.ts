@@ -24,11 +24,11 @@ export async function directoryKeys(dataDir: string, mayCreate: boolean): Promis
   await ring.load({ first: false })
   return {
     async create(tenantId, { name, scopes, expiresAt }) {
-      if (!(await hasTenant(store, tenantId)))
-        await store.putTenant({ id: tenantId, settings: {}, createdAt: Math.floor(systemClock.now()) })
+      const isNewTenant = !(await hasTenant(store, tenantId))
+      if (isNewTenant) await store.putTenant({ id: tenantId, settings: {}, createdAt: Math.floor(systemClock.now()) })
       const expiry = expiresAt === null ? null : Date.parse(expiresAt)
       const { row, text } = await ring.create({ tenantId, name, scopes, expiresAt: expiry })
-      return { ...keyView(row), key: text }
+      return { made: { ...keyView(row), key: text }, isNewTenant }
     },
     async list(tenantId) {
       await findTenant(store, tenantId).catch(() => refuse(`There is no tenant "${tenantId}" in ${dataDir}.`))
