@@ -27,7 +27,10 @@ export class ServeProcess implements AsyncDisposable {
 
   /** Starts on `dataDir` and a free port, with none of the caller's own settings but `env`. */
   constructor(dataDir: string, env: Record<string, string> = {}) {
-    const others = Object.entries(process.env).filter(([name]) => !name.startsWith('GATHERD_'))
+    // While coverage is measured, vitest tells Node to keep nothing that it compiled.
+    const others = Object.entries(process.env).filter(
+      ([name]) => !name.startsWith('GATHERD_') && name !== 'NODE_DISABLE_COMPILE_CACHE',
+    )
     const settings = {
       GATHERD_PORT: '0',
       GATHERD_DATA_DIR: dataDir,
