@@ -78,7 +78,6 @@ export interface Batch {
   decided: 'succeeded' | 'failed' | null
   cancel: { reason: string | null; at: number } | null
   timeoutFired: boolean
-  stopped: boolean
   /** The service ended it because it stops and keeps nothing. */
   shutDown: boolean
   /** `hedge`: jobs below this index have been let go. */
@@ -117,7 +116,6 @@ export function newBatch(plan: BatchPlan): Batch {
     decided: null,
     cancel: null,
     timeoutFired: false,
-    stopped: false,
     shutDown: false,
     released: 0,
     hedgeArmed: false,

@@ -13,7 +13,6 @@ export type BatchFacts = Pick<
   | 'decided'
   | 'cancel'
   | 'timeoutFired'
-  | 'stopped'
   | 'shutDown'
   | 'released'
 > & {
@@ -23,8 +22,7 @@ export type BatchFacts = Pick<
 
 /** A copy of the facts as they are now. */
 export function factsOf(batch: Batch): BatchFacts {
-  const { phase, outcome, error, open, accepted, winner, decided, cancel, timeoutFired, stopped, shutDown, released } =
-    batch
+  const { phase, outcome, error, open, accepted, winner, decided, cancel, timeoutFired, shutDown, released } = batch
   const counts = [...batch.counts]
   return {
     phase,
@@ -37,7 +35,6 @@ export function factsOf(batch: Batch): BatchFacts {
     decided,
     cancel,
     timeoutFired,
-    stopped,
     shutDown,
     released,
   }

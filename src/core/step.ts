@@ -200,7 +200,6 @@ function endBatch(turn: Turn, input: Extract<Input, { type: 'cancelBatch' | 'clo
       batch.open = false
       return batch.phase === 'running' ? applyImpossible(turn) : undefined
     case 'stop':
-      batch.stopped = true
       return abortBatch(turn, 'stop')
     case 'shutDown':
       batch.shutDown = true

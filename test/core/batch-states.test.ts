@@ -95,7 +95,6 @@ describe('a settled batch', () => {
       settledAt,
       winner,
       cancel: null,
-      stopped: false,
       timeoutFired: false,
     })
     expect(run.batch.drainedAt).toBe(run.now)

@@ -359,9 +359,9 @@ export class Watch {
 
   /** Reads never change after the end. */
   #checkFrozen(): void {
-    const { outcome, error, settledAt, winner, cancel, timeoutFired, stopped } = this.batch
+    const { outcome, error, settledAt, winner, cancel, timeoutFired } = this.batch
     if (outcome === null) return
-    const facts = structuredClone({ outcome, error, settledAt, winner, cancel, timeoutFired, stopped })
+    const facts = structuredClone({ outcome, error, settledAt, winner, cancel, timeoutFired })
     this.#settledAs ??= facts
     expect(facts).toEqual(this.#settledAs)
   }
