@@ -1,15 +1,13 @@
 import { z } from 'zod'
-import { fitsDepth, MAX_JSON_DEPTH } from './fetch/json-depth.ts'
+import { MAX_DURATION_MS, MAX_JSON_DEPTH } from '../contract.ts'
+import { fitsDepth } from './fetch/json-depth.ts'
 import type { CommonSpec, JobKind } from './kind.ts'
-
-/** The longest sleep, in milliseconds: 30 days. */
-export const MAX_SLEEP_MS = 2_592_000_000
 
 const SleepFields = z.strictObject({
   durationMs: z
     .int()
     .min(0)
-    .max(MAX_SLEEP_MS)
+    .max(MAX_DURATION_MS)
     .meta({ description: 'Milliseconds to sleep, from the start of the attempt; up to 30 days.', examples: [250] }),
   result: z
     .unknown()

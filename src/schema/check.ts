@@ -1,8 +1,9 @@
 import type { z } from 'zod'
+import { MAX_JSON_DEPTH } from '../contract.ts'
 import { type FieldError, InvalidArgumentError } from '../errors.ts'
 import { findUnclean } from './hygiene.ts'
 import { detailOf, fieldErrors } from './issues.ts'
-import { MAX_FIELD_ERRORS, MAX_JSON_DEPTH } from './limits.ts'
+import { MAX_FIELD_ERRORS } from './limits.ts'
 import { pointerOf } from './pointer.ts'
 
 /** The wrong fields of one request, in the order found; keeps at most {@link MAX_FIELD_ERRORS}. */

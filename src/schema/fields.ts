@@ -1,9 +1,9 @@
 import { z } from 'zod'
+import { MAX_DURATION_MS } from '../contract.ts'
 import {
   MAX_CONTEXT_ENTRIES,
   MAX_CONTEXT_KEY_LENGTH,
   MAX_CONTEXT_LENGTH,
-  MAX_DURATION_MS,
   MAX_LABEL_LENGTH,
   MAX_LABELS,
   MAX_NAME_LENGTH,

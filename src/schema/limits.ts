@@ -1,5 +1,3 @@
-/** The longest duration a request may name: 30 days, in milliseconds. */
-export const MAX_DURATION_MS = 2_592_000_000
 /** Jobs of a batch can be numbered up to this; a tenant's `maxBatchJobs` cannot exceed it. */
 export const MAX_JOBS_EVER = 1_000_000
 /** Characters in a batch's or job's name. */
@@ -30,8 +28,6 @@ export const MAX_REQUESTS_PER_MINUTE = 60_000_000
 export const MAX_EGRESS_ENTRIES = 1_000
 /** Characters in one of them. */
 export const MAX_EGRESS_ENTRY_LENGTH = 300
-/** Arrays and objects inside each other in a free-form JSON value. */
-export const MAX_JSON_DEPTH = 32
 /** Wrong fields that one answer names; more are cut off, and the answer says so. */
 export const MAX_FIELD_ERRORS = 1_000
 /** The largest page of a list. */

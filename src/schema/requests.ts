@@ -1,11 +1,11 @@
 import { z } from 'zod'
+import { MAX_DURATION_MS } from '../contract.ts'
 import type { EgressList } from '../engine/engine.ts'
 import { DurationMs, LABEL_KEY_DETAIL, LabelValue } from './fields.ts'
 import {
   DEFAULT_PAGE,
   MAX_CONCURRENCY,
   MAX_CURSOR_LENGTH,
-  MAX_DURATION_MS,
   MAX_EGRESS_ENTRIES,
   MAX_EGRESS_ENTRY_LENGTH,
   MAX_HEADER_LENGTH,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { MAX_JSON_DEPTH } from '../contract.ts'
 import type { BatchSubmission } from '../engine/engine.ts'
 import { BatchTooLargeError, InvalidArgumentError } from '../errors.ts'
 import type { CommonSpec } from '../jobs/kind.ts'
@@ -6,7 +7,7 @@ import { examine, Findings } from './check.ts'
 import { Context, DurationMs, Labels, Name } from './fields.ts'
 import { findUnclean } from './hygiene.ts'
 import { JobDefaults, JobOfNoKind, type JobSchema } from './jobs.ts'
-import { MAX_CONCURRENCY, MAX_FIELD_ERRORS, MAX_JOBS_EVER, MAX_JSON_DEPTH } from './limits.ts'
+import { MAX_CONCURRENCY, MAX_FIELD_ERRORS, MAX_JOBS_EVER } from './limits.ts'
 import { batchRules, nameRules } from './rules.ts'
 
 /** The policies, in the order of the documentation. */

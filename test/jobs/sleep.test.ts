@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { MAX_SLEEP_MS, sleepKind } from '../../src/jobs/sleep.ts'
+import { MAX_DURATION_MS } from '../../src/contract.ts'
+import { sleepKind } from '../../src/jobs/sleep.ts'
 import { attempt, stoppable } from './attempt.ts'
 
 const kind = sleepKind()
@@ -50,11 +51,11 @@ describe('sleep', () => {
 
   it.each([
     [{ durationMs: 0 }, true],
-    [{ durationMs: MAX_SLEEP_MS, result: null }, true],
+    [{ durationMs: MAX_DURATION_MS, result: null }, true],
     [{}, false],
     [{ durationMs: -1 }, false],
     [{ durationMs: 0.5 }, false],
-    [{ durationMs: MAX_SLEEP_MS + 1 }, false],
+    [{ durationMs: MAX_DURATION_MS + 1 }, false],
     [{ durationMs: 1, extra: 1 }, false],
     [{ durationMs: 1, result: JSON.parse('['.repeat(33) + ']'.repeat(33)) }, false],
     [{ durationMs: 1, result: JSON.parse('['.repeat(32) + ']'.repeat(32)) }, true],
@@ -65,7 +66,7 @@ describe('sleep', () => {
   it('has a JSON schema', () => {
     expect(z.toJSONSchema(kind.spec, { io: 'input' })).toMatchObject({
       required: ['durationMs'],
-      properties: { durationMs: { maximum: MAX_SLEEP_MS } },
+      properties: { durationMs: { maximum: MAX_DURATION_MS } },
     })
   })
 

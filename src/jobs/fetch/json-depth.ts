@@ -1,6 +1,3 @@
-/** Free-form JSON that a client sends is at most this deep; deeper could be parsed, and then not be written again. */
-export const MAX_JSON_DEPTH = 32
-
 /** Whether arrays and objects are nested at most `depth` deep; a scalar is 0 deep, `[]` is 1. Looks no deeper than that itself. */
 export function fitsDepth(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true

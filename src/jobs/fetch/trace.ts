@@ -1,16 +1,14 @@
 import { randomBytes } from 'node:crypto'
+import { parseTraceparent } from '../../contract.ts'
 
-/** `version-traceid-parentid-flags` (W3C Trace Context, 3.2.2); later versions may go on after the flags. */
-const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/
 /** What every platform must pass on (W3C Baggage, 3.3.2). */
 const MAX_BAGGAGE_BYTES = 8_192
 const MAX_BAGGAGE_MEMBERS = 64
 
 /** A `traceparent` of a new span under the given one; undefined when that is no valid `traceparent`. */
 export function childTraceparent(parent: string): string | undefined {
-  const [, , traceId, spanId, flags] = TRACEPARENT.exec(parent) ?? []
-  if (!traceId || !spanId || /^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined
-  return `00-${traceId}-${newSpanId()}-${flags}`
+  const { traceId, flags } = parseTraceparent(parent) ?? {}
+  return traceId === undefined ? undefined : `00-${traceId}-${newSpanId()}-${flags}`
 }
 
 /** All zeroes is no span id; one in 2^64. */
