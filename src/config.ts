@@ -53,6 +53,11 @@ const TABLE = {
   ],
   maxQueuedJobs: ['GATHERD_MAX_QUEUED_JOBS', whole(1, 1_000_000_000, 100_000), 'Jobs of a tenant that may be queued.'],
   maxBatchJobs: ['GATHERD_MAX_BATCH_JOBS', whole(1, MAX_JOBS_EVER, 10_000), 'Jobs that a batch may have.'],
+  maxTenantBytes: [
+    'GATHERD_MAX_TENANT_BYTES',
+    whole(0, Number.MAX_SAFE_INTEGER, 10_737_418_240),
+    'Bytes that a tenant may keep on disk before nothing more of it is accepted; `0`: any number.',
+  ],
   jobsPerSecond: [
     'GATHERD_JOBS_PER_SECOND',
     rate(MIN_JOBS_PER_SECOND, MAX_JOBS_PER_SECOND),

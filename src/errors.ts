@@ -111,6 +111,18 @@ export class QueueFullError extends ServiceError {
   }
 }
 
+/** The tenant keeps as many bytes as it may; nothing was accepted. Room comes when batches reach the end of their retention. */
+export class StorageFullError extends ServiceError {
+  readonly code = 'queue_full'
+  override readonly retryAfterS: number
+  constructor(facts: { stored: number; limit: number; retryAfterS: number }) {
+    super(
+      `The tenant keeps ${facts.stored} bytes, and may keep ${facts.limit}: there is room when old batches are deleted. Nothing was accepted.`,
+    )
+    this.retryAfterS = facts.retryAfterS
+  }
+}
+
 /** The tenant has as many streams and held answers open as it may have. */
 export class TooManyObserversError extends ServiceError {
   readonly code = 'rate_limited'

@@ -75,6 +75,7 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
       maxConcurrency: config.tenantConcurrency,
       maxQueuedJobs: config.maxQueuedJobs,
       maxBatchJobs: config.maxBatchJobs,
+      maxStoredBytes: config.maxTenantBytes || null,
       weight: 1,
       rate: { jobsPerSecond: config.jobsPerSecond || null, requestsPerMinute: config.requestsPerMinute || null },
     },

@@ -29,6 +29,7 @@ describe('readConfig', () => {
       hostConcurrency: 0,
       maxQueuedJobs: 100_000,
       maxBatchJobs: 10_000,
+      maxTenantBytes: 10_737_418_240,
       jobsPerSecond: 0,
       requestsPerMinute: 0,
       bodyLimitBytes: 16 * 1_024 * 1_024,

@@ -114,6 +114,8 @@ export interface TenantLimits {
   maxConcurrency: number
   maxQueuedJobs: number
   maxBatchJobs: number
+  /** Bytes on disk past which nothing more is accepted; null: none. */
+  maxStoredBytes: number | null
   weight: number
   rate: RateLimits
 }
@@ -132,6 +134,8 @@ export interface TenantSettings {
   maxConcurrency?: number
   maxQueuedJobs?: number
   maxBatchJobs?: number
+  /** 0: no bound, whatever the service's default is. */
+  maxStoredBytes?: number
   weight?: number
   rate?: { [K in keyof RateLimits]?: RateLimits[K] | undefined }
   /** Narrows the operator's rules; without `allow` and `allowHosts` it opens what those open. Absent: they alone hold. */
@@ -139,12 +143,12 @@ export interface TenantSettings {
   paused?: boolean
 }
 
-/** A tenant as it sees itself. `running` includes cancelling. */
+/** A tenant as it sees itself. `running` includes cancelling, `storedBytes` is what it keeps on disk. */
 export interface TenantView {
   id: string
   limits: TenantLimits
   paused: boolean
-  usage: { queued: number; running: number; cancelling: number; stuck: number }
+  usage: { queued: number; running: number; cancelling: number; stuck: number; storedBytes: number }
 }
 
 /** A change to a job that has not ended. Absent: as it was; null: none any more. */
@@ -175,7 +179,7 @@ export interface Hold {
 export interface Forecast {
   /** What would hold back each job, in input order; null: it would start at once, or end without a start. */
   waitingOn: (WaitingOn | null)[]
-  /** Seconds until there is likely to be room in the queue for all of its jobs; null: there is. */
+  /** Seconds until there is likely to be room for all of its jobs, in the queue and on disk; null: there is. */
   retryAfterS: number | null
 }
 
@@ -194,12 +198,13 @@ export interface Engine {
   /**
    * Accept all jobs of a batch or none; resolves when it is on disk. With an Idempotency-Key that was used before, the first
    * answer again, and nothing new, also while shutting down. With a `hold`, a full queue is waited for.
-   * @throws {IdempotencyConflictError} {IdempotencyMismatchError} {BatchTooLargeError} {QueueFullError} {ShuttingDownError} {OverloadedError}
+   * @throws {IdempotencyConflictError} {IdempotencyMismatchError} {BatchTooLargeError} {QueueFullError} {StorageFullError}
+   * {ShuttingDownError} {OverloadedError}
    */
   submit(tenantId: string, batch: BatchSubmission, options?: SubmitOptions): Promise<BatchView>
   /**
    * What would come of a submission, as far as that can be said now. Accepts, stores and counts nothing.
-   * @throws {BatchTooLargeError} {ShuttingDownError} {OverloadedError} as `submit`, but for a queue that is full.
+   * @throws {BatchTooLargeError} {ShuttingDownError} {OverloadedError} as `submit`, but for a queue or a store that is full.
    */
   forecast(tenantId: string, batch: BatchSubmission): Promise<Forecast>
   /**

@@ -140,8 +140,9 @@ export function adminTenant(engine: Engine, { id, settings, createdAt }: TenantR
   const none = { mode: null, allow: null, allowHosts: null, deny: null, denyHosts: null }
   const egress = { ...none, ...settings.egress }
   const rate = { jobsPerSecond: null, requestsPerMinute: null, ...settings.rate }
-  const { maxConcurrency = null, maxQueuedJobs = null, maxBatchJobs = null, weight = null, paused = false } = settings
-  const own = { maxConcurrency, maxQueuedJobs, maxBatchJobs, weight, rate, egress, paused }
+  const { maxConcurrency = null, maxQueuedJobs = null, maxBatchJobs = null, maxStoredBytes = null } = settings
+  const { weight = null, paused = false } = settings
+  const own = { maxConcurrency, maxQueuedJobs, maxBatchJobs, maxStoredBytes, weight, rate, egress, paused }
   return { id, ...own, createdAt: stamp(createdAt), limits, usage }
 }
 

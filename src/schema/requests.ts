@@ -257,6 +257,9 @@ export const tenantBody = (egressProblem: EgressEntryCheck) =>
       maxConcurrency: setting(MAX_CONCURRENCY, 'Jobs that may run at once.'),
       maxQueuedJobs: setting(Number.MAX_SAFE_INTEGER, 'Jobs that may be queued.'),
       maxBatchJobs: setting(MAX_JOBS_EVER, 'Jobs that a batch may have.'),
+      maxStoredBytes: z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullable().optional().meta({
+        description: "Bytes on disk past which nothing more is accepted; 0: any number. Null: the service's default.",
+      }),
       weight: setting(1_000, 'The share of the server when tenants compete.'),
       rate: RateBody,
       egress: egressBody(egressProblem),

@@ -162,6 +162,9 @@ export const TenantLimits = z
     maxConcurrency: Count,
     maxQueuedJobs: Count,
     maxBatchJobs: Count,
+    maxStoredBytes: Count.nullable().meta({
+      description: 'Bytes on disk past which nothing more is accepted (`429 queue_full`). Null: no limit.',
+    }),
     weight: z.number().min(0),
     rate: RateLimits.meta({ description: 'Starts of jobs, and requests to this API. Null: no limit.' }),
   })
@@ -173,6 +176,10 @@ export const TenantUsage = z
     running: Count.meta({ description: 'Cancelling jobs included.' }),
     cancelling: Count,
     stuck: Count,
+    storedBytes: Count.meta({
+      description:
+        'Bytes on disk: specs, results, errors, events and answers, and 64 for each row, until they are deleted.',
+    }),
   })
   .meta({ id: 'TenantUsage' })
 /** A tenant as it sees itself. */

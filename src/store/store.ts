@@ -165,6 +165,11 @@ export interface Store extends DirectoryStore {
   readonly secret: Uint8Array
   /** On disk, whole, when it resolves. @throws when nothing of it was written (the disk is full, say). */
   commit(group: CommitGroup): Promise<void>
+  /**
+   * Bytes that a tenant keeps, as of the last commit or step of `expire` that has resolved: its texts (specs, results, errors,
+   * events, Idempotency-Keys with their answers) and 64 for each row, until the row is deleted. A deleted tenant keeps none.
+   */
+  storedBytes(tenantId: string): number
 
   /** What an Idempotency-Key of the tenant was used for; null when it was not. `answer` as given in `NewBatch`. */
   idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null>

@@ -32,7 +32,7 @@ const pointersOf = (body: { errors: { pointer: string }[] }) => body.errors.map(
 async function nothingAccepted(service: TestService): Promise<void> {
   expect((await service.me.http.get('/v1/batches')).body).toEqual({ data: [], nextCursor: null })
   const { usage } = (await service.me.http.get('/v1/tenant')).body
-  expect(usage).toEqual({ queued: 0, running: 0, cancelling: 0, stuck: 0 })
+  expect(usage).toMatchObject({ queued: 0, running: 0, cancelling: 0, stuck: 0 })
   expect(service.origin.sockets).toEqual([])
 }
 

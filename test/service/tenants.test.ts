@@ -242,7 +242,13 @@ describe('a tenant made anew under the name of a deleted one', () => {
     expect((await fresh.http.get(`/v1/jobs/${first.body.id}-0`)).body.code).toBe('not_found')
     for (const query of ['', '?label.run=1', `?limit=1&cursor=${cursor}`])
       expect((await fresh.http.get(`/v1/batches${query}`)).body.data).toEqual([])
-    expect((await fresh.http.get('/v1/tenant')).body.usage).toEqual({ queued: 0, running: 0, cancelling: 0, stuck: 0 })
+    expect((await fresh.http.get('/v1/tenant')).body.usage).toEqual({
+      queued: 0,
+      running: 0,
+      cancelling: 0,
+      stuck: 0,
+      storedBytes: 0,
+    })
     const again = await fresh.http
       .post('/v1/batches')
       .set('idempotency-key', 'k')

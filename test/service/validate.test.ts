@@ -9,6 +9,8 @@ async function validate(caller: Caller, body: object) {
 const verdicts = (jobs: { egress: string; waitingOn: string }[]) =>
   jobs.map(({ egress, waitingOn }) => [egress, waitingOn])
 
+const NO_USE = { queued: 0, running: 0, cancelling: 0, stuck: 0, storedBytes: 0 }
+
 describe('a dry run', () => {
   it('leaves nothing behind: no batch, no job, no event, no connection', async () => {
     await using service = await startService()
@@ -18,7 +20,7 @@ describe('a dry run', () => {
 
     expect([status, body.valid]).toEqual([200, true])
     expect((await me.http.get('/v1/batches')).body.data).toEqual([])
-    expect((await me.http.get('/v1/tenant')).body.usage).toEqual({ queued: 0, running: 0, cancelling: 0, stuck: 0 })
+    expect((await me.http.get('/v1/tenant')).body.usage).toEqual(NO_USE)
     await me.run({ jobs: [service.fetch('/fail')] })
     expect(service.origin.hitsOf('/ok')).toBe(0)
   })

@@ -268,6 +268,11 @@ describe('everything at once', () => {
       expect(ENDS).toContain(batch.state)
     }
     expect(service.origin.concurrency.max).toBeLessThanOrEqual(7)
-    expect((await busy.http.get('/v1/tenant')).body.usage).toEqual({ queued: 0, running: 0, cancelling: 0, stuck: 0 })
+    expect((await busy.http.get('/v1/tenant')).body.usage).toMatchObject({
+      queued: 0,
+      running: 0,
+      cancelling: 0,
+      stuck: 0,
+    })
   })
 })

@@ -197,7 +197,7 @@ export class TestService implements AsyncDisposable {
       const cap = this.#caps.get(name)
       if (cap !== undefined) checkCap(logs, cap)
       const { usage } = (await caller.http.get('/v1/tenant').expect(200)).body
-      if (caller.tracksAll) expect(usage).toEqual({ queued: 0, running: 0, cancelling: 0, stuck: 0 })
+      if (caller.tracksAll) expect(usage).toMatchObject({ queued: 0, running: 0, cancelling: 0, stuck: 0 })
     }
   }
 }

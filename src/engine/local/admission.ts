@@ -1,10 +1,21 @@
 import type { Clock } from '../../clock.ts'
-import { BatchTooLargeError, OverloadedError, QueueFullError, ShuttingDownError } from '../../errors.ts'
+import {
+  BatchTooLargeError,
+  OverloadedError,
+  QueueFullError,
+  type ServiceError,
+  ShuttingDownError,
+  StorageFullError,
+} from '../../errors.ts'
 import type { Hold } from '../engine.ts'
+import { SWEEP_MS } from './retention.ts'
 import type { Tenant, Tenants } from './tenants.ts'
 
 /** Bytes of request bodies that may wait for room, of all tenants and of one; a tenant may always have one body waiting. */
 const HELD_BYTES = { all: 67_108_864, tenant: 16_777_216 }
+
+/** When a tenant that keeps too much may ask again: what can be deleted by then, has been. */
+const SWEPT_S = SWEEP_MS.longest / 1_000
 
 /** Gives places back that were not taken. Calling it again does nothing. */
 export type Release = () => void
@@ -39,10 +50,11 @@ export class Admission {
   /**
    * Hold `count` places while the jobs are written; the returned function gives back those that were not taken.
    * @param present - Jobs that the batch has already.
-   * @throws {BatchTooLargeError} {QueueFullError} {OverloadedError}
+   * @throws {BatchTooLargeError} {QueueFullError} {StorageFullError} {OverloadedError}
    */
   reserve(tenant: Tenant, count: number, present: number): Release {
-    this.#assertPossible(tenant, count, present)
+    const objection = this.#objection(tenant, count, present)
+    if (objection !== null) throw objection
     if (!this.#fits(tenant, count)) throw this.#full(tenant, count)
     this.assertWritable()
     return this.#take(tenant, count)
@@ -53,17 +65,23 @@ export class Admission {
    * @throws {BatchTooLargeError} {OverloadedError}
    */
   wouldWait(tenant: Tenant, count: number): number | null {
-    this.#assertPossible(tenant, count, 0)
+    const objection = this.#objection(tenant, count, 0)
+    if (objection instanceof StorageFullError) return objection.retryAfterS
+    if (objection !== null) throw objection
     if (!this.#fits(tenant, count)) return this.#full(tenant, count).retryAfterS
     this.assertWritable()
     return null
   }
 
-  #assertPossible(tenant: Tenant, count: number, present: number): void {
-    const { maxBatchJobs, maxQueuedJobs } = this.#tenants.limits(tenant)
-    if (tenant.closed) throw beingDeleted()
-    if (present + count > maxBatchJobs) throw new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
-    if (count > maxQueuedJobs) throw tooLarge(maxQueuedJobs)
+  /** Why jobs cannot enter, and no wait for the queue would help; null: nothing is against it. */
+  #objection(tenant: Tenant, count: number, present: number): ServiceError | null {
+    const { maxBatchJobs, maxQueuedJobs, maxStoredBytes } = this.#tenants.limits(tenant)
+    if (tenant.closed) return beingDeleted()
+    if (present + count > maxBatchJobs) return new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
+    if (count > maxQueuedJobs) return new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
+    const stored = this.#tenants.stored(tenant)
+    if (maxStoredBytes === null || stored < maxStoredBytes) return null
+    return new StorageFullError({ stored, limit: maxStoredBytes, retryAfterS: SWEPT_S })
   }
 
   /** @throws {OverloadedError} while the store refuses to write. */
@@ -73,7 +91,8 @@ export class Admission {
 
   /** As `reserve` for a new batch, but a full queue is waited for, if the caller wants to, behind those who wait already. */
   async enter(tenant: Tenant, count: number, hold: Hold | undefined): Promise<Release> {
-    this.#assertPossible(tenant, count, 0)
+    const objection = this.#objection(tenant, count, 0)
+    if (objection !== null) throw objection
     const isFree = this.#fits(tenant, count) && (hold === undefined || !this.#lines.has(tenant))
     if (isFree || hold === undefined || !this.#mayWait(tenant, hold)) return this.reserve(tenant, count, 0)
     return await this.#wait(tenant, count, hold)
@@ -90,9 +109,9 @@ export class Admission {
     const line = this.#lines.get(tenant)
     while (line !== undefined && line.length > 0) {
       const { count, admit, refuse } = line[0]
-      const { maxQueuedJobs } = this.#tenants.limits(tenant)
-      // The limit was lowered while it waited.
-      if (count > maxQueuedJobs) refuse(tooLarge(maxQueuedJobs))
+      // A limit was lowered while it waited, or the disk has filled up.
+      const objection = this.#objection(tenant, count, 0)
+      if (objection !== null) refuse(objection)
       else if (!this.#fits(tenant, count)) return
       else if (this.#canWrite()) admit(this.#take(tenant, count))
       else refuse(unwritable())
@@ -188,10 +207,6 @@ export class Admission {
 /** Nothing more of the tenant enters; once it is deleted, its keys say so. */
 export function beingDeleted(): OverloadedError {
   return new OverloadedError('The tenant is being deleted; nothing was accepted.', 5)
-}
-
-function tooLarge(maxQueuedJobs: number): BatchTooLargeError {
-  return new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
 }
 
 function unwritable(): OverloadedError {

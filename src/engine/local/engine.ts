@@ -106,6 +106,7 @@ export class LocalEngine implements Engine {
     this.#onTenant = options.onTenant ?? (() => undefined)
     this.#tenants = new Tenants({
       defaults: options.tenantDefaults,
+      storedBytes: (id) => store.storedBytes(id),
       startRate: (queue, perSecond) => this.#runtime.startRate(queue, perSecond),
     })
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })

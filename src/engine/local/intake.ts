@@ -82,7 +82,7 @@ export class Intake {
     }
   }
 
-  /** @throws {BatchTooLargeError} {QueueFullError} {OverloadedError} nothing was accepted. */
+  /** @throws {BatchTooLargeError} {QueueFullError} {StorageFullError} {OverloadedError} nothing was accepted. */
   async submit(
     tenantId: string,
     submission: BatchSubmission,
@@ -118,11 +118,12 @@ export class Intake {
     const from = live.core.total
     const release = this.#runtime.admission.reserve(live.tenant, jobs.length, from)
     this.#queue(live, from, jobs)
-    this.#runtime.journal.addJobs(newJobs(live, from, jobs))
+    const entering = newJobs(live, from, jobs)
+    this.#runtime.journal.addJobs(entering)
     this.#runtime.apply(live, { type: 'accepted', jobs: jobs.map(planOf), uncommitted: true })
     release()
     // However long the disk takes nothing: an error would say that they are not there, and they would be sent again.
-    await this.#runtime.journal.committed()
+    await written(live.tenant, entering, this.#runtime.journal.committed())
     this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length })
     return from
   }
@@ -180,7 +181,7 @@ export class Intake {
     const entering = newJobs(live, 0, jobs)
     live.specs.keep(jobs, entering.specs)
     try {
-      await this.#runtime.journal.enter(live, batch, entering)
+      await written(tenant, entering, this.#runtime.journal.enter(live, batch, entering))
     } catch (error) {
       live.close()
       this.#hosts.release(live.queue)
@@ -204,6 +205,15 @@ function refuseLate(live: LiveBatch): void {
   const may = canAppend(live.core)
   if (may === 'shutting_down') throw new BatchShuttingDownError()
   if (may === 'finished') throw new BatchFinishedError()
+}
+
+/** As `writing`; until it settles, the specs count for what their tenant keeps. */
+async function written(tenant: Tenant, { specs }: NewJobs, writing: Promise<void>): Promise<void> {
+  const bytes = specs.reduce((sum, spec) => sum + spec.length, 0)
+  tenant.entering += bytes
+  await writing.finally(() => {
+    tenant.entering -= bytes
+  })
 }
 
 function planOf(job: CommonSpec): JobPlan {

@@ -8,7 +8,7 @@ export const IDEMPOTENCY_MS = 86_400_000
 export const TOMBSTONE_MS = 7 * 86_400_000
 
 /** The longest and the shortest time between two sweeps. */
-const SWEEP_MS = { longest: 60_000, shortest: 1_000 }
+export const SWEEP_MS = { longest: 60_000, shortest: 1_000 }
 
 /** Deletes what is older than its retention time, in small steps on the store's own thread, and is never in a hurry. */
 export class Retention {

@@ -12,6 +12,8 @@ export interface Tenant {
   queued: number
   /** Places promised to jobs that are being written. */
   reserved: number
+  /** Bytes of specs that are being written. */
+  entering: number
   /** How fast jobs leave its queue. */
   readonly drain: DrainRate
   /** Jobs in state `cancelling`. */
@@ -24,23 +26,29 @@ export interface Tenant {
   deleted: boolean
 }
 
-/** What holds where a tenant has no setting of its own; without `rate` there is none. */
-export type TenantDefaults = Omit<TenantLimits, 'rate'> & { rate?: RateLimits }
+/** What holds where a tenant has no setting of its own; without `rate` or `maxStoredBytes` there is none. */
+export type TenantDefaults = Omit<TenantLimits, 'rate' | 'maxStoredBytes'> & Partial<TenantLimits>
 
 const NO_RATE: RateLimits = { jobsPerSecond: null, requestsPerMinute: null }
 
 /** The tenants the engine has heard of, their limits and their use. */
 export class Tenants {
-  readonly #defaults: TenantDefaults & { rate: RateLimits }
+  readonly #defaults: TenantLimits
+  readonly #storedBytes: (id: string) => number
   readonly #startRate: ((queue: TenantQueue, perSecond: number) => StartRate) | undefined
   readonly #tenants = new Map<string, Tenant>()
 
-  /** @param options.startRate - Makes what holds a tenant to its `jobsPerSecond`; absent: nothing does. */
+  /**
+   * @param options.startRate - Makes what holds a tenant to its `jobsPerSecond`; absent: nothing does.
+   * @param options.storedBytes - What a tenant keeps on disk; absent: nobody keeps anything.
+   */
   constructor(options: {
     defaults: TenantDefaults
+    storedBytes?: (id: string) => number
     startRate?: (queue: TenantQueue, perSecond: number) => StartRate
   }) {
-    this.#defaults = { rate: NO_RATE, ...options.defaults }
+    this.#defaults = { rate: NO_RATE, maxStoredBytes: null, ...options.defaults }
+    this.#storedBytes = options.storedBytes ?? (() => 0)
     this.#startRate = options.startRate
   }
 
@@ -71,6 +79,7 @@ export class Tenants {
       settings: {},
       queued: 0,
       reserved: 0,
+      entering: 0,
       drain: new DrainRate(),
       cancelling: 0,
       stuck: 0,
@@ -116,6 +125,7 @@ export class Tenants {
       maxConcurrency: settings.maxConcurrency ?? this.#defaults.maxConcurrency,
       maxQueuedJobs: settings.maxQueuedJobs ?? this.#defaults.maxQueuedJobs,
       maxBatchJobs: settings.maxBatchJobs ?? this.#defaults.maxBatchJobs,
+      maxStoredBytes: (settings.maxStoredBytes ?? this.#defaults.maxStoredBytes) || null,
       weight: settings.weight ?? this.#defaults.weight,
       rate: {
         jobsPerSecond: settings.rate?.jobsPerSecond ?? rate.jobsPerSecond,
@@ -124,9 +134,14 @@ export class Tenants {
     }
   }
 
+  /** What a tenant keeps on disk, in bytes, with what is being written. */
+  stored(tenant: Tenant): number {
+    return this.#storedBytes(tenant.id) + tenant.entering
+  }
+
   view(tenant: Tenant): TenantView {
     const { id, settings, queue, queued, cancelling, stuck } = tenant
-    const usage = { queued, running: queue.running, cancelling, stuck }
+    const usage = { queued, running: queue.running, cancelling, stuck, storedBytes: this.#storedBytes(id) }
     return { id, limits: this.limits(tenant), paused: settings.paused ?? false, usage }
   }
 

@@ -6,6 +6,7 @@ import { Findings, type Problem } from './check/findings.ts'
 import { checkOrphans } from './check/orphans.ts'
 import { reading, sqliteError } from './check/reading.ts'
 import { checkSchema, refuseOthers } from './check/schema.ts'
+import { checkStored } from './check/stored.ts'
 
 export type { Problem } from './check/findings.ts'
 
@@ -53,6 +54,8 @@ function checkAll(database: DatabaseSync, findings: Findings): BatchCheck | null
   batches.all()
   checkOrphans(database, findings)
   checkDirectory(database, findings)
+  // Where rows are missing or too many, the first sign of that has a better name.
+  if (findings.found === 0) checkStored(database, findings)
   return batches
 }
 

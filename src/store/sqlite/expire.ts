@@ -1,6 +1,7 @@
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { JOBS_PER_BATCH, type Store } from '../store.ts'
 import { digOne } from './graves.ts'
+import { BYTES, type StoredCount } from './stored.ts'
 
 /** Batches that one step takes out of sight. */
 const BATCHES = 50
@@ -12,32 +13,35 @@ const ROWS = 2_000
  * One step of deleting what is too old, inside a transaction. A batch goes out of sight at once, leaving a tombstone; its
  * jobs and log follow over as many steps as they need. What deleted tenants had goes the same way.
  *
+ * @param stored - Told of the bytes that are deleted, and has to be settled.
  * @returns How many rows were deleted: 0 when there is nothing left to do.
  */
-export function expireStep(database: DatabaseSync, step: Parameters<Store['expire']>[0]): number {
+export function expireStep(database: DatabaseSync, stored: StoredCount, step: Parameters<Store['expire']>[0]): number {
   const { now, drainedBefore, keysBefore, tombstonesBefore } = step
   return (
-    digOne(database, (rows) => hide(database, rows, now)) +
-    hideBatches(database, drainedBefore, now) +
-    purgeOne(database) +
-    forget(database, keysBefore, tombstonesBefore)
+    digOne(database, (rows) => hide(database, stored, rows, now)) +
+    hideBatches(database, stored, drainedBefore, now) +
+    purgeOne(database, stored) +
+    forget(database, stored, keysBefore, tombstonesBefore)
   )
 }
 
-function hideBatches(database: DatabaseSync, drainedBefore: number, now: number): number {
+function hideBatches(database: DatabaseSync, stored: StoredCount, drainedBefore: number, now: number): number {
   const rows = database
     .prepare('SELECT no, id, tenant_id FROM batches WHERE drained_at < ? ORDER BY drained_at LIMIT ?')
     .all(drainedBefore, BATCHES)
-  hide(database, rows, now)
+  hide(database, stored, rows, now)
   return rows.length
 }
 
-function hide(database: DatabaseSync, rows: Record<string, unknown>[], now: number): void {
-  const bury = database.prepare('INSERT INTO tombstones (no, id, tenant_id, deleted_at, purged) VALUES (?, ?, ?, ?, 0)')
+function hide(database: DatabaseSync, stored: StoredCount, rows: Record<string, unknown>[], now: number): void {
+  const bury = database.prepare(`INSERT INTO tombstones (no, id, tenant_id, deleted_at, purged) VALUES (?, ?, ?, ?, 0)
+    RETURNING ${BYTES.tombstones} AS bytes`)
+  const remove = database.prepare(`DELETE FROM batches WHERE no = ? RETURNING ${BYTES.batches} AS bytes`)
   for (const { no, id, tenant_id } of rows) {
-    bury.run(Number(no), String(id), String(tenant_id), now)
+    const left = Number(bury.get(Number(no), String(id), String(tenant_id), now)?.bytes)
     unlabel(database, Number(no), String(tenant_id))
-    database.prepare('DELETE FROM batches WHERE no = ?').run(Number(no))
+    stored.ofTenant(String(tenant_id), Number(no), left - Number(remove.get(Number(no))?.bytes))
   }
 }
 
@@ -50,26 +54,45 @@ function unlabel(database: DatabaseSync, no: number, tenantId: string): void {
   for (const [key, value] of Object.entries(labels)) remove.run(tenantId, key, value, no)
 }
 
-function purgeOne(database: DatabaseSync): number {
-  const no = database.prepare('SELECT no FROM tombstones WHERE purged = 0 LIMIT 1').get()?.no
-  if (no === undefined) return 0
-  const [from, to] = [Number(no) * JOBS_PER_BATCH, (Number(no) + 1) * JOBS_PER_BATCH]
-  let deleted = 0
-  for (const table of ['specs', 'records']) {
+function purgeOne(database: DatabaseSync, stored: StoredCount): number {
+  const tombstone = database.prepare('SELECT no, tenant_id FROM tombstones WHERE purged = 0 LIMIT 1').get()
+  if (tombstone === undefined) return 0
+  const no = Number(tombstone.no)
+  const [from, to] = [no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH]
+  const gone: Gone[] = []
+  for (const table of ['specs', 'records'] as const) {
     const rows = `SELECT id FROM ${table} WHERE id >= ? AND id < ? LIMIT ${ROWS}`
-    deleted += Number(database.prepare(`DELETE FROM ${table} WHERE id IN (${rows})`).run(from, to).changes)
+    gone.push(
+      ...remove(database, `DELETE FROM ${table} WHERE id IN (${rows}) RETURNING ${BYTES[table]} AS bytes`, from, to),
+    )
   }
   const rows = `SELECT seq FROM log WHERE no = ? LIMIT ${ROWS}`
-  deleted += Number(database.prepare(`DELETE FROM log WHERE no = ? AND seq IN (${rows})`).run(no, no).changes)
-  if (deleted === 0) database.prepare('UPDATE tombstones SET purged = 1 WHERE no = ?').run(no)
+  gone.push(
+    ...remove(database, `DELETE FROM log WHERE no = ? AND seq IN (${rows}) RETURNING ${BYTES.log} AS bytes`, no, no),
+  )
+  const bytes = gone.reduce((sum, row) => sum + Number(row.bytes), 0)
+  stored.ofTenant(String(tombstone.tenant_id), no, -bytes)
+  if (gone.length === 0) database.prepare('UPDATE tombstones SET purged = 1 WHERE no = ?').run(no)
   // The tombstone itself was a step.
-  return deleted + 1
+  return gone.length + 1
 }
 
-function forget(database: DatabaseSync, keysBefore: number, tombstonesBefore: number): number {
+function forget(database: DatabaseSync, stored: StoredCount, keysBefore: number, tombstonesBefore: number): number {
   const keys = `SELECT tenant_id, key FROM idempotency WHERE created_at < ? LIMIT ${ROWS}`
-  const used = database.prepare(`DELETE FROM idempotency WHERE (tenant_id, key) IN (${keys})`).run(keysBefore)
+  const used = `DELETE FROM idempotency WHERE (tenant_id, key) IN (${keys})`
   const old = `SELECT no FROM tombstones WHERE purged = 1 AND deleted_at < ? LIMIT ${ROWS}`
-  const tombstones = database.prepare(`DELETE FROM tombstones WHERE no IN (${old})`).run(tombstonesBefore)
-  return Number(used.changes) + Number(tombstones.changes)
+  const tombstones = `DELETE FROM tombstones WHERE no IN (${old})`
+  const gone = [
+    ...remove(database, `${used} RETURNING tenant_id, no, ${BYTES.idempotency} AS bytes`, keysBefore),
+    ...remove(database, `${tombstones} RETURNING tenant_id, no, ${BYTES.tombstones} AS bytes`, tombstonesBefore),
+  ]
+  for (const { tenant_id, no, bytes } of gone) stored.ofTenant(String(tenant_id), Number(no), -Number(bytes))
+  return gone.length
+}
+
+/** What a deleted row said of itself. */
+type Gone = Record<string, SQLOutputValue>
+
+function remove(database: DatabaseSync, sql: string, ...values: number[]): Gone[] {
+  return database.prepare(sql).all(...values)
 }

@@ -22,6 +22,7 @@ export const lastDead = (tenantId: string) => `coalesce((SELECT last_no FROM gra
 export function buryTenant(database: DatabaseSync, tenantId: string, lastNo: BatchNo): void {
   database.prepare('DELETE FROM tenants WHERE id = ?').run(tenantId)
   database.prepare('DELETE FROM keys WHERE tenant_id = ?').run(tenantId)
+  database.prepare('DELETE FROM stored WHERE tenant_id = ?').run(tenantId)
   // A second one of this name may follow the first before that is gone; the later one holds both.
   database.prepare('INSERT OR REPLACE INTO graves (tenant_id, last_no) VALUES (?, ?)').run(tenantId, lastNo)
 }

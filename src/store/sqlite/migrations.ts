@@ -56,5 +56,8 @@ export const MIGRATIONS: readonly string[] = [
   -- Tenants that were deleted and whose rows are on their way out. What has this tenant_id and a number up to last_no is
   -- nobody's and is shown to nobody; what has a higher one belongs to a new tenant of the same name.
   CREATE TABLE graves (tenant_id TEXT PRIMARY KEY, last_no INTEGER NOT NULL) WITHOUT ROWID;
+
+  -- What each tenant keeps in bytes, see stored.ts: the sum over its rows, changed along with them.
+  CREATE TABLE stored (tenant_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
   `,
 ]

@@ -18,6 +18,7 @@ import {
 import { unpackEntries } from './entries.ts'
 import { lastDead } from './graves.ts'
 import { JobRows, readJobs } from './history.ts'
+import { allStored, type StoredBytes } from './stored.ts'
 
 /** About how many characters a page may hold; the entry that goes past it is the page's last. */
 const PAGE_CHARS = 1_048_576
@@ -51,6 +52,10 @@ export class SqliteReader {
         'SELECT max(no) AS no FROM (SELECT no FROM batches UNION ALL SELECT no FROM tombstones UNION ALL SELECT last_no FROM graves)',
       )?.no ?? 0,
     )
+  }
+
+  stored(): StoredBytes {
+    return allStored(this.#database)
   }
 
   tenants(): TenantRow[] {

@@ -12,6 +12,7 @@ import type {
   TenantRow,
 } from '../store.ts'
 import { IN_MEMORY } from './open.ts'
+import type { StoredBytes } from './stored.ts'
 import { StoreThread } from './thread.ts'
 
 /**
@@ -23,8 +24,16 @@ export class SqliteStore implements Store {
   readonly secret: Uint8Array
   readonly #writer: StoreThread
   readonly #reader: StoreThread
+  readonly #stored: Map<string, number>
 
-  private constructor(options: { writer: StoreThread; reader: StoreThread; lastBatchNo: BatchNo; secret: Uint8Array }) {
+  private constructor(options: {
+    writer: StoreThread
+    reader: StoreThread
+    lastBatchNo: BatchNo
+    secret: Uint8Array
+    stored: StoredBytes
+  }) {
+    this.#stored = new Map(options.stored)
     this.#writer = options.writer
     this.#reader = options.reader
     this.lastBatchNo = options.lastBatchNo
@@ -49,7 +58,8 @@ export class SqliteStore implements Store {
       if (!inMemory) await reader.open({ role: 'reader', dataDir })
       const secret = await writer.call<Uint8Array>('secret')
       const lastBatchNo = await reader.call<number>('lastBatchNo')
-      return new SqliteStore({ writer, reader, lastBatchNo, secret })
+      const stored = await reader.call<StoredBytes>('stored')
+      return new SqliteStore({ writer, reader, lastBatchNo, secret, stored })
     } catch (error) {
       await reader.close()
       await writer.close()
@@ -57,8 +67,12 @@ export class SqliteStore implements Store {
     }
   }
 
-  commit(group: CommitGroup): Promise<void> {
-    return this.#writer.call('commit', group)
+  async commit(group: CommitGroup): Promise<void> {
+    this.#note(await this.#writer.call<StoredBytes>('commit', group))
+  }
+
+  storedBytes(tenantId: string): number {
+    return this.#stored.get(tenantId) ?? 0
   }
 
   tenants(): Promise<TenantRow[]> {
@@ -121,12 +135,15 @@ export class SqliteStore implements Store {
     return this.#reader.call('wasDeleted', tenantId, id)
   }
 
-  deleteTenant(tenantId: string, lastNo: BatchNo): Promise<void> {
-    return this.#writer.call('deleteTenant', tenantId, lastNo)
+  async deleteTenant(tenantId: string, lastNo: BatchNo): Promise<void> {
+    await this.#writer.call('deleteTenant', tenantId, lastNo)
+    this.#stored.delete(tenantId)
   }
 
-  expire(step: Parameters<Store['expire']>[0]): Promise<number> {
-    return this.#writer.call('expire', step)
+  async expire(step: Parameters<Store['expire']>[0]): Promise<number> {
+    const { deleted, stored } = await this.#writer.call<{ deleted: number; stored: StoredBytes }>('expire', step)
+    this.#note(stored)
+    return deleted
   }
 
   unfinished(): Promise<BatchRow[]> {
@@ -141,5 +158,10 @@ export class SqliteStore implements Store {
     // The last connection to close empties the WAL into the database, which a reader cannot.
     await this.#reader.close()
     await this.#writer.close()
+  }
+
+  /** The writer answers in the order of its work: what it said last is true. */
+  #note(stored: StoredBytes): void {
+    for (const [tenantId, bytes] of stored) this.#stored.set(tenantId, bytes)
   }
 }

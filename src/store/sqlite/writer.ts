@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import {
   type BatchHead,
+  type BatchNo,
   type CommitGroup,
   JOBS_PER_BATCH,
   type JobRecord,
@@ -14,38 +15,41 @@ import {
 import { packEntries } from './entries.ts'
 import { expireStep } from './expire.ts'
 import { buryTenant, lastDead } from './graves.ts'
+import { BYTES, type StoredBytes, StoredCount, sumOf } from './stored.ts'
 
 /** Writes commit groups, one transaction each. Synchronous: it runs on the writer's thread. */
 export class SqliteWriter {
   readonly #database: DatabaseSync
   readonly #statements: Record<keyof typeof SQL, StatementSync>
+  readonly #stored: StoredCount
 
   constructor(database: DatabaseSync) {
     this.#database = database
+    this.#stored = new StoredCount(database)
     // One statement for each key of SQL.
     this.#statements = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, database.prepare(sql)]),
     ) as Record<keyof typeof SQL, StatementSync>
   }
 
-  /** On disk, whole, when it returns. @throws after a rollback: nothing of it was written. */
-  commit(group: CommitGroup): void {
-    this.#transaction(() => {
+  /** On disk, whole, when it returns what the tenants in it keep now. @throws after a rollback: nothing of it was written. */
+  commit(group: CommitGroup): StoredBytes {
+    return this.#transaction(() => {
       for (const batch of group.batches) this.#addBatch(batch)
       for (const jobs of group.jobs) this.#addJobs(jobs)
       for (const head of group.heads) this.#setHead(head)
       for (const record of group.records) this.#setRecord(record)
       for (const rows of group.logs) this.#addLog(rows)
+      return this.#stored.settle()
     })
   }
 
-  /** One step of deleting what is too old, short enough to delay no commit; returns the rows deleted. */
-  expire(step: Parameters<Store['expire']>[0]): number {
-    let deleted = 0
-    this.#transaction(() => {
-      deleted = expireStep(this.#database, step)
+  /** One step of deleting what is too old, short enough to delay no commit; returns the rows deleted, and what their tenants keep now. */
+  expire(step: Parameters<Store['expire']>[0]): { deleted: number; stored: StoredBytes } {
+    return this.#transaction(() => {
+      const deleted = expireStep(this.#database, this.#stored, step)
+      return { deleted, stored: this.#stored.settle() }
     })
-    return deleted
   }
 
   putTenant(row: TenantRow): void {
@@ -62,12 +66,14 @@ export class SqliteWriter {
     this.#transaction(() => buryTenant(this.#database, tenantId, lastNo))
   }
 
-  #transaction(write: () => void): void {
+  #transaction<T>(write: () => T): T {
     this.#database.exec('BEGIN IMMEDIATE')
     try {
-      write()
+      const written = write()
       this.#database.exec('COMMIT')
+      return written
     } catch (error) {
+      this.#stored.forget()
       // A full disk may have rolled back by itself.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       throw error
@@ -76,11 +82,11 @@ export class SqliteWriter {
 
   #addBatch(batch: NewBatch): void {
     const { no, id, tenantId, header, acceptedAt } = batch
-    this.#statements.addBatch.run(no, id, tenantId, acceptedAt, header)
+    this.#insert(no, this.#statements.addBatch, no, id, tenantId, acceptedAt, header)
     const { key: idempotencyKey, hash, answer } = batch.idempotency ?? {}
     if (idempotencyKey !== undefined && hash !== undefined && answer !== undefined) {
       this.#statements.forgetDead.run(tenantId, idempotencyKey)
-      this.#statements.addIdempotency.run(tenantId, idempotencyKey, hash, answer, acceptedAt, no)
+      this.#insert(no, this.#statements.addIdempotency, tenantId, idempotencyKey, hash, answer, acceptedAt, no)
     }
     for (const [key, value] of Object.entries(batch.labels)) this.#statements.addLabel.run(tenantId, key, value, no)
   }
@@ -88,31 +94,49 @@ export class SqliteWriter {
   #addJobs({ no, from, kinds, names, specs }: NewJobs): void {
     const base = no * JOBS_PER_BATCH + from
     const add = this.#statements.addSpec
-    for (let i = 0; i < specs.length; i++) add.run(base + i, kinds[i], names[i], specs[i])
+    this.#counted(no, this.#statements.specBytes, [base, base + specs.length], () => {
+      for (let i = 0; i < specs.length; i++) add.run(base + i, kinds[i], names[i], specs[i])
+    })
   }
 
   #setHead({ no, state, seq, settledAt, drainedAt, facts }: BatchHead): void {
-    this.#statements.setHead.run(state, seq, settledAt, drainedAt, facts, no)
+    this.#counted(no, this.#statements.headBytes, [no], () =>
+      this.#statements.setHead.run(state, seq, settledAt, drainedAt, facts, no),
+    )
   }
 
   #setRecord(record: JobRecord): void {
     const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error } = record
     const base = record.no * JOBS_PER_BATCH + record.index
     const set = this.#statements.setRecord
-    for (let id = base; id < base + record.count; id++) {
-      set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error)
-    }
+    this.#counted(record.no, this.#statements.recordBytes, [base, base + record.count], () => {
+      for (let id = base; id < base + record.count; id++)
+        set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error)
+    })
   }
 
   #addLog({ no, entries }: LogRows): void {
-    if (entries.length > 0) this.#statements.addLog.run(no, entries[0].seq, packEntries(entries))
+    if (entries.length > 0) this.#insert(no, this.#statements.addLog, no, entries[0].seq, packEntries(entries))
+  }
+
+  /** Add a row of a batch that was not there, by a statement that returns its bytes. */
+  #insert(no: BatchNo, statement: StatementSync, ...values: (string | number | null)[]): void {
+    this.#stored.ofBatch(no, Number(statement.get(...values)?.bytes))
+  }
+
+  /** Write rows of a batch that may have been there, by what the statement `measure` says of them before and after. */
+  #counted(no: BatchNo, measure: StatementSync, range: number[], write: () => void): void {
+    const before = Number(measure.get(...range)?.bytes)
+    write()
+    this.#stored.ofBatch(no, Number(measure.get(...range)?.bytes) - before)
   }
 }
 
 const SQL = {
-  addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')`,
-  addIdempotency:
-    'INSERT INTO idempotency (tenant_id, key, request_hash, answer, created_at, no) VALUES (?, ?, ?, ?, ?, ?)',
+  addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')
+    RETURNING ${BYTES.batches} AS bytes`,
+  addIdempotency: `INSERT INTO idempotency (tenant_id, key, request_hash, answer, created_at, no) VALUES (?, ?, ?, ?, ?, ?)
+    RETURNING ${BYTES.idempotency} AS bytes`,
   // A deleted tenant of the same name may have left it.
   forgetDead: `DELETE FROM idempotency WHERE tenant_id = ?1 AND key = ?2 AND no <= ${lastDead('?1')}`,
   addLabel: 'INSERT INTO labels (tenant_id, key, value, no) VALUES (?, ?, ?, ?)',
@@ -122,7 +146,10 @@ const SQL = {
   setHead: 'UPDATE batches SET state = ?, seq = ?, settled_at = ?, drained_at = ?, facts = ? WHERE no = ?',
   setRecord: `INSERT OR REPLACE INTO records
     (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  addLog: 'INSERT INTO log (no, seq, entries) VALUES (?, ?, ?)',
+  addLog: `INSERT INTO log (no, seq, entries) VALUES (?, ?, ?) RETURNING ${BYTES.log} AS bytes`,
+  headBytes: `SELECT ${BYTES.batches} AS bytes FROM batches WHERE no = ?`,
+  specBytes: `SELECT ${sumOf('specs')} AS bytes FROM specs WHERE id >= ? AND id < ?`,
+  recordBytes: `SELECT ${sumOf('records')} AS bytes FROM records WHERE id >= ? AND id < ?`,
   putTenant: 'INSERT OR REPLACE INTO tenants (id, settings, created_at) VALUES (?, ?, ?)',
   putKey: `INSERT OR REPLACE INTO keys (id, tenant_id, name, hash, scopes, created_at, expires_at, revoked_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -16,6 +16,7 @@ export const DEFAULTS = {
   maxConcurrency: 4,
   maxQueuedJobs: 100,
   maxBatchJobs: 50,
+  maxStoredBytes: null,
   weight: 2,
   rate: { jobsPerSecond: null, requestsPerMinute: null },
 }

@@ -31,6 +31,9 @@ const BURIED = `UPDATE batches SET tenant_id = 'gone' WHERE no = ${no('all')};
   UPDATE labels SET tenant_id = 'gone' WHERE no = ${no('all')};
   CREATE TABLE IF NOT EXISTS graves (tenant_id TEXT PRIMARY KEY, last_no INTEGER NOT NULL) WITHOUT ROWID;`
 
+/** All that is wrong where rows came or went as they may, but without the service. */
+const NOT_COUNTED = /^what tenant "acme" keeps by table stored is \d+, should be \d+$/
+
 /** What is done to the store, and all that a check finds then. */
 const CASES: Record<string, [change: string | ((database: DatabaseSync) => void), ...found: (string | RegExp)[]][]> = {
   'the row of a batch': [
@@ -282,11 +285,15 @@ const CASES: Record<string, [change: string | ((database: DatabaseSync) => void)
       `INSERT INTO tombstones VALUES (900, 'bat_x', 'acme', 0, 1); INSERT INTO log VALUES (900, 1, '[]')`,
       '#900: 1 rows of table log are left of a deleted batch that counts as purged',
     ],
-    [`INSERT INTO tombstones VALUES (900, 'bat_x', 'acme', 0, 0); INSERT INTO log VALUES (900, 1, '[]')`],
+    [
+      `INSERT INTO tombstones VALUES (900, 'bat_x', 'acme', 0, 0); INSERT INTO log VALUES (900, 1, '[]')`,
+      // They are on their way out, and count until they are.
+      NOT_COUNTED,
+    ],
     [`INSERT INTO labels VALUES ('acme', 'a', 'b', 900)`, '#900: label "a" belongs to no batch of its tenant'],
   ],
   'what is beside the batches': [
-    [`${BURIED} INSERT INTO graves VALUES ('gone', 1000)`],
+    [`${BURIED} INSERT INTO graves VALUES ('gone', 1000)`, NOT_COUNTED],
     [`${BURIED} INSERT INTO graves VALUES ('gone', 0)`, 'all: its tenant "gone" is not there'],
     [
       `DELETE FROM labels WHERE no = ${no('all')}`,

@@ -1,6 +1,7 @@
 import { SqliteReader } from '../../../src/store/sqlite/reader.ts'
 import { type Role, SqliteService } from '../../../src/store/sqlite/service.ts'
-import type { Store } from '../../../src/store/store.ts'
+import type { StoredBytes } from '../../../src/store/sqlite/stored.ts'
+import type { CommitGroup, Store } from '../../../src/store/store.ts'
 
 /**
  * A store over {@link SqliteService} without its threads: what the threads run, run here, where a debugger and the
@@ -12,7 +13,24 @@ export function directStore(dataDir: string): Store {
   const writer = open(inMemory ? 'both' : 'writer')
   const secret = ask<Uint8Array>(writer, 'secret', [])
   const reader = inMemory ? writer : open('reader')
-  const facts = { secret, lastBatchNo: ask<number>(reader, 'lastBatchNo', []) }
+  const stored = new Map(ask<StoredBytes>(reader, 'stored', []))
+  const own = {
+    secret,
+    lastBatchNo: ask<number>(reader, 'lastBatchNo', []),
+    storedBytes: (tenantId: string) => stored.get(tenantId) ?? 0,
+    async commit(group: CommitGroup) {
+      for (const [tenantId, bytes] of ask<StoredBytes>(writer, 'commit', [group])) stored.set(tenantId, bytes)
+    },
+    async expire(step: unknown) {
+      const done = ask<{ deleted: number; stored: StoredBytes }>(writer, 'expire', [step])
+      for (const [tenantId, bytes] of done.stored) stored.set(tenantId, bytes)
+      return done.deleted
+    },
+    async deleteTenant(tenantId: string, lastNo: number) {
+      ask(writer, 'deleteTenant', [tenantId, lastNo])
+      stored.delete(tenantId)
+    },
+  }
   const close = async () => {
     ask(reader, 'close', [])
     ask(writer, 'close', [])
@@ -23,7 +41,7 @@ export function directStore(dataDir: string): Store {
     const service = method in SqliteReader.prototype ? reader : writer
     return async (...args: unknown[]) => ask(service, method, args)
   }
-  const get = (_target: object, name: string | symbol) => Reflect.get({ ...facts, close }, name) ?? call(name)
+  const get = (_target: object, name: string | symbol) => Reflect.get({ ...own, close }, name) ?? call(name)
   // Every method of a Store is one of the writer or of the reader, by the same name: that is what SqliteStore relies on.
   return new Proxy({}, { get }) as Store
 }

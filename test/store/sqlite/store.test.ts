@@ -164,7 +164,10 @@ describe('SqliteService', () => {
     const refused = service.answer({ id: 1, method: 'commit', args: [twice] })
 
     expect(refused).toMatchObject({ id: 1, error: { message: expect.stringContaining('UNIQUE') } })
-    expect(service.answer({ id: 2, method: 'commit', args: [entering] })).toEqual({ id: 2, value: undefined })
+    expect(service.answer({ id: 2, method: 'commit', args: [entering] })).toEqual({
+      id: 2,
+      value: [['acme', expect.any(Number)]],
+    })
     service.close()
     service.close()
   })
