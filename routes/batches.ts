@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import type { BatchSubmission, BatchView, Engine } from '../src/engine/engine.ts'
 import { BatchDeletedError } from '../src/errors.ts'
+import { letGoOfBody } from '../src/http/bodies.ts'
 import { emptyBody } from '../src/http/body.ts'
 import { etagOf, noneMatchHits } from '../src/http/etag.ts'
 import { sendEvents } from '../src/http/events.ts'
@@ -78,6 +79,7 @@ function submit(app: App, parts: RouteParts): void {
       const until = clock.now() + (wait?.waitMs ?? 0)
       const hold = wait ? { timeoutMs: wait.waitMs, bytes: bodyBytes(request, config), signal } : undefined
       const accepted = first ?? (await engine.submit(tenantId, submissionOf(request, parts), { idempotency, hold }))
+      letGoOfBody(request)
       reply.header('location', accepted.links.self)
       if (isStream) return sendEvents(request, reply, parts, accepted.id, { after: 0 })
       if (!wait) return sendJson(reply.code(202), JSON.stringify(accepted))

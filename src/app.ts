@@ -7,6 +7,7 @@ import type { KeyRing } from './auth/keyring.ts'
 import { type Clock, systemClock, type TimerHandle } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
+import { boundBodies } from './http/bodies.ts'
 import { takeJsonOnly } from './http/body.ts'
 import { answerClientError, answerForNode, answerProblems, routableUrl, sendProblem } from './http/edge.ts'
 import { documentationCsp } from './http/headers.ts'
@@ -69,6 +70,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
     clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),
   })
   prepare(app, newId)
+  boundBodies(app, config)
   logAnswers(app, parts.clock)
   shedUnderPressure(app, config, parts.clock)
   serve(app, parts, closingSignal(app, parts.clock))

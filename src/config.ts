@@ -73,6 +73,11 @@ const TABLE = {
     whole(1_024, 1_073_741_824, 16_777_216),
     'The largest request body, in bytes.',
   ],
+  maxInflightBodyBytes: [
+    'GATHERD_MAX_INFLIGHT_BODY_BYTES',
+    whole(0, Number.MAX_SAFE_INTEGER, 0),
+    'Request bodies that are on their way or held, in bytes; `0`: four times the largest body.',
+  ],
   maxWaitMs: [
     'GATHERD_MAX_WAIT_MS',
     whole(0, 3_600_000, 60_000),
@@ -148,9 +153,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   return values as Config
 }
 
-function conflicts({ auth, host }: Record<string, unknown>): string[] {
-  if (auth !== 'off' || host === undefined || isLoopback(String(host))) return []
-  return [`GATHERD_AUTH may be "off" on loopback only, and GATHERD_HOST is "${host}".`]
+function conflicts({ auth, host, bodyLimitBytes, maxInflightBodyBytes }: Record<string, unknown>): string[] {
+  const wrong: string[] = []
+  if (auth === 'off' && host !== undefined && !isLoopback(String(host)))
+    wrong.push(`GATHERD_AUTH may be "off" on loopback only, and GATHERD_HOST is "${host}".`)
+  if (Number(maxInflightBodyBytes) > 0 && Number(maxInflightBodyBytes) < Number(bodyLimitBytes))
+    wrong.push(
+      `GATHERD_MAX_INFLIGHT_BODY_BYTES must have room for one body of GATHERD_BODY_LIMIT_BYTES, ${bodyLimitBytes}.`,
+    )
+  return wrong
 }
 
 function isLoopback(host: string): boolean {

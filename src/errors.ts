@@ -160,6 +160,15 @@ export class TooManyRequestsError extends ServiceError {
   }
 }
 
+/** The tenant's requests have as many bytes of bodies under way as it may have; this one was not read. */
+export class BodyShareError extends ServiceError {
+  readonly code = 'rate_limited'
+  override readonly retryAfterS = 1
+  constructor(bytes: number) {
+    super(`Too many request bodies of yours are on their way: at most ${bytes} bytes at once. This one was not read.`)
+  }
+}
+
 /** The service is stopping: no new work. */
 export class ShuttingDownError extends ServiceError {
   readonly code = 'shutting_down'

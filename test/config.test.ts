@@ -33,6 +33,7 @@ describe('readConfig', () => {
       jobsPerSecond: 0,
       requestsPerMinute: 0,
       bodyLimitBytes: 16 * 1_024 * 1_024,
+      maxInflightBodyBytes: 0,
       maxWaitMs: 60_000,
       maxObservers: 2_000,
       maxEventLoopDelayMs: 1_000,

@@ -27,6 +27,8 @@ export function answerProblems(app: FastifyInstance, routes: RouteTable): void {
     // Node's own answer to a missing Host has no body; RFC 9112 3.2 wants a 400.
     if (request.raw.httpVersion === '1.1' && request.headers.host === undefined)
       throw new EdgeError('bad_request', 'The Host header is missing.')
+    // Now: Fastify would read and parse a body first, whoever sends it.
+    if (request.is404) throw unknownRoute(routes, request)
   })
 }
 

@@ -68,3 +68,66 @@ export async function readUntil(reader: ReadableStreamDefaultReader<Uint8Array>,
   }
   return text
 }
+
+/** A connection that is written to and read by hand. Let it go with `using`. */
+export class Wire implements Disposable {
+  /** All that came. */
+  seen = ''
+  /** Resolves when the other side has ended or cut it. */
+  readonly closed: Promise<void>
+  readonly #socket: Socket
+  #wake: () => void = () => undefined
+
+  private constructor(socket: Socket) {
+    this.#socket = socket
+    socket.on('data', (chunk) => {
+      this.seen += chunk.toString('latin1')
+      this.#wake()
+    })
+    // Whoever is cut off while it writes learns it by an error.
+    socket.on('error', () => undefined)
+    this.closed = new Promise((resolve) => {
+      for (const event of ['end', 'close']) socket.once(event, () => resolve())
+    })
+    void this.closed.then(() => this.#wake())
+  }
+
+  /** Connect, and write `text` if there is any. */
+  static async open(port: number, text = '', host = '127.0.0.1'): Promise<Wire> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const socket = connect({ port, host, allowHalfOpen: true }, resolve)
+    socket.once('error', reject)
+    const wire = new Wire(socket)
+    await promise
+    if (text !== '') wire.write(text)
+    return wire
+  }
+
+  write(text: string): void {
+    if (this.#socket.writable) this.#socket.write(text)
+  }
+
+  /** Waits until `part` has come, and gives all that came; also what came instead, when the connection ends. */
+  async until(part: string): Promise<string> {
+    let isClosed = false
+    void this.closed.then(() => {
+      isClosed = true
+    })
+    while (!this.seen.includes(part) && !isClosed) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+      await Promise.resolve()
+    }
+    return this.seen
+  }
+
+  /** The statuses of the answers that came. */
+  get statuses(): number[] {
+    return [...this.seen.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy()
+  }
+}
