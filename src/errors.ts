@@ -189,6 +189,15 @@ export class OverloadedError extends ServiceError {
   }
 }
 
+/** The tenant is another replica's now, or is being handed over: nothing was done here, and the request may be made there. */
+export class TenantMovedError extends ServiceError {
+  readonly code = 'overloaded'
+  override readonly retryAfterS = 1
+  constructor() {
+    super('The tenant is moving to another replica; nothing was done.')
+  }
+}
+
 /** A setting of the environment or of the command line is wrong; all that are wrong are named. Stops the start. */
 export class ConfigError extends ServiceError {
   readonly code = 'config'

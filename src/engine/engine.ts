@@ -185,6 +185,8 @@ export interface Forecast {
 
 /** What a submission may come with. */
 export interface SubmitOptions {
+  /** The batch's id, of `newBatchId`; absent: a new one. */
+  id?: string
   idempotency?: Idempotency
   /** Absent: a full queue is refused at once. */
   hold?: Hold

@@ -211,8 +211,8 @@ export interface Store extends DirectoryStore {
    */
   expire(step: { now: number; drainedBefore: number; keysBefore: number; tombstonesBefore: number }): Promise<number>
 
-  /** Batches that have not drained, first accepted first. */
-  unfinished(): Promise<BatchRow[]>
+  /** Batches that have not drained, of one tenant or of all, first accepted first. */
+  unfinished(tenantId?: string): Promise<BatchRow[]>
   /** The jobs of a batch as the record has them, for a restart. */
   history(no: BatchNo): Promise<BatchHistory>
 

@@ -857,6 +857,8 @@ function restarts(open: Open): void {
         [2, 'failed'],
         [4, 'running'],
       ])
+      expect((await store.unfinished('t0')).map(({ no }) => no)).toEqual([2, 4])
+      expect(await store.unfinished('t2')).toEqual([])
     })
 
     it('gives the jobs of a batch as the record has them', async () => {

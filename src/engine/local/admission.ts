@@ -6,6 +6,7 @@ import {
   type ServiceError,
   ShuttingDownError,
   StorageFullError,
+  TenantMovedError,
 } from '../../errors.ts'
 import type { Hold } from '../engine.ts'
 import { SWEEP_MS } from './retention.ts'
@@ -76,7 +77,7 @@ export class Admission {
   /** Why jobs cannot enter, and no wait for the queue would help; null: nothing is against it. */
   #objection(tenant: Tenant, count: number, present: number): ServiceError | null {
     const { maxBatchJobs, maxQueuedJobs, maxStoredBytes } = this.#tenants.limits(tenant)
-    if (tenant.closed) return beingDeleted()
+    if (tenant.closed) return closedError(tenant)
     if (present + count > maxBatchJobs) return new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
     if (count > maxQueuedJobs) return new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
     const stored = this.#tenants.stored(tenant)
@@ -118,9 +119,9 @@ export class Admission {
     }
   }
 
-  /** The tenant was deleted: its submissions that wait are refused. */
+  /** The tenant was deleted, or moved: its submissions that wait are refused. */
   dismiss(tenant: Tenant): void {
-    for (const { refuse } of [...(this.#lines.get(tenant) ?? [])]) refuse(beingDeleted())
+    for (const { refuse } of [...(this.#lines.get(tenant) ?? [])]) refuse(closedError(tenant))
   }
 
   /** Nobody enters any more: who waits is told so. */
@@ -204,8 +205,9 @@ export class Admission {
   }
 }
 
-/** Nothing more of the tenant enters; once it is deleted, its keys say so. */
-export function beingDeleted(): OverloadedError {
+/** Why nothing more of the tenant enters; once it is deleted, its keys say so. */
+export function closedError({ moved }: Tenant): ServiceError {
+  if (moved !== false) return new TenantMovedError()
   return new OverloadedError('The tenant is being deleted; nothing was accepted.', 5)
 }
 

@@ -1,6 +1,6 @@
 import { isTerminal, Job } from '../../core/states.ts'
 import { canReschedule, type Input, isSettled } from '../../core/step.ts'
-import { JobFinishedError } from '../../errors.ts'
+import { JobFinishedError, TenantMovedError } from '../../errors.ts'
 import { type CommonSpec, JobError } from '../../jobs/kind.ts'
 import type { Store } from '../../store/store.ts'
 import type { BatchView, Reschedule } from '../engine.ts'
@@ -26,14 +26,14 @@ export class Commands {
     const cancelled = !isSettled(live.core)
     if (cancelled) this.#apply(live, input)
     const batch = liveView(live.id, live.header, live.core)
-    await this.#runtime.journal.recorded()
+    await this.#recorded(live)
     return { cancelled, batch }
   }
 
   async close(live: LiveBatch): Promise<BatchView> {
     this.#apply(live, { type: 'close' })
     const batch = liveView(live.id, live.header, live.core)
-    await this.#runtime.journal.recorded()
+    await this.#recorded(live)
     return batch
   }
 
@@ -45,7 +45,7 @@ export class Commands {
     if (cancelled) this.#apply(live, { type: 'cancelJob', index, reason })
     // A further cancel has no event, but the view counts it.
     if (before === Job.cancelling) this.#runtime.recordCancelling(live, index)
-    await this.#runtime.journal.recorded()
+    await this.#recorded(live)
     return cancelled
   }
 
@@ -62,7 +62,13 @@ export class Commands {
       await journal.committed()
     })
     // While the store cannot write, those behind wait for the spec, and the caller does not.
-    await Promise.race([kept, journal.recorded().then(() => kept)])
+    await Promise.race([kept, this.#recorded(live).then(() => kept)])
+  }
+
+  /** What was asked is on record. @throws {TenantMovedError} perhaps not: then it may be asked again. {OverloadedError} */
+  async #recorded(live: LiveBatch): Promise<void> {
+    await this.#runtime.journal.recorded()
+    if (live.tenant.moved === 'lost') throw new TenantMovedError()
   }
 
   #apply(live: LiveBatch, input: Input): void {

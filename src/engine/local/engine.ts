@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../../clock.ts'
-import { Job } from '../../core/states.ts'
 import {
   BatchDeletedError,
   BatchFinishedError,
@@ -10,10 +9,9 @@ import {
   OverloadedError,
   ShuttingDownError,
 } from '../../errors.ts'
-import { parseJobId } from '../../ids.ts'
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { Vault } from '../../secrets/vault.ts'
-import type { BatchRow, Store } from '../../store/store.ts'
+import type { Store } from '../../store/store.ts'
 import { Cursors } from '../cursor.ts'
 import type {
   BatchSubmission,
@@ -38,22 +36,22 @@ import { Follower, type FollowQuery } from './follow.ts'
 import { forecast } from './forecast.ts'
 import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
-import type { LiveBatch } from './live-batch.ts'
+import { Lookup } from './lookup.ts'
 import { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { type SealEvents, Sealer } from './sealer.ts'
 import { SpecBudget } from './specs.ts'
+import { Tenancy } from './tenancy.ts'
 import { type TenantDefaults, Tenants } from './tenants.ts'
+import { withWaitingOn } from './waiting-on.ts'
+import { within } from './within.ts'
 
 /** How long the last commit may take when the service stops. */
 const LAST_COMMIT_MS = 10_000
 
 /** How long a reader may take for the last line of its stream when the service stops. */
 const LAST_LINE_MS = 2_000
-
-/** The index at the head of a rendered job (`jobText`): ids hold no quotes. */
-const INDEX = /^\{"id":"[^"]*","batchId":"[^"]*","index":(\d+),/
 
 /** What a local engine is made of. It does not own the store: whoever opened it closes it, after the engine. */
 export interface LocalEngineOptions {
@@ -77,11 +75,15 @@ export interface LocalEngineOptions {
    * was told to stop: then they are those of a new one of its name, or none. May throw to refuse them.
    */
   onTenant?: (id: string, settings: TenantSettings) => void
+  /** Called before each start of an attempt. An engine that shares its store may find out here that a tenant has moved. */
+  beforeStart?: () => void
   events: RuntimeEvents & SealEvents
 }
 
 /** The engine of one process: slots in memory, the record in the store. */
 export class LocalEngine implements Engine {
+  /** For an engine that shares its store with others. */
+  readonly tenancy: Tenancy
   readonly #store: Store
   readonly #clock: Clock
   readonly #durable: boolean
@@ -92,6 +94,7 @@ export class LocalEngine implements Engine {
   readonly #retention: Retention
   readonly #commands: Commands
   readonly #follower: Follower
+  readonly #lookup: Lookup
   readonly #cursors: Cursors
   readonly #hosts: Hosts
   readonly #onTenant: (id: string, settings: TenantSettings) => void
@@ -111,13 +114,25 @@ export class LocalEngine implements Engine {
     })
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
     this.#hosts = hosts
-    this.#runtime = new Runtime({ clock, store, tenants: this.#tenants, kinds, hosts, maxConcurrency, events })
+    const { beforeStart } = options
+    this.#runtime = new Runtime({
+      clock,
+      store,
+      tenants: this.#tenants,
+      kinds,
+      hosts,
+      maxConcurrency,
+      beforeStart,
+      events,
+    })
     const budget = new SpecBudget()
     const sealer = new Sealer({ vault, kinds, events })
     this.#intake = new Intake({ runtime: this.#runtime, store, hosts, budget, sealer, vault })
     this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, budget, sealer, kinds })
+    this.tenancy = new Tenancy({ runtime: this.#runtime, tenants: this.#tenants, recovery: this.#recovery, clock })
     const onError = (error: unknown) => events.retentionFailed(error)
     this.#retention = new Retention({ store, clock, retentionMs: options.retentionMs, onError })
+    this.#lookup = new Lookup({ runtime: this.#runtime, store })
     this.#commands = new Commands({ runtime: this.#runtime, store })
     // One listener for each open stream and wait.
     setMaxListeners(0, this.#stopped.signal)
@@ -164,7 +179,7 @@ export class LocalEngine implements Engine {
 
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {
     if (!this.accepting) throw new ShuttingDownError()
-    const { live, row } = await this.#find(tenantId, batchId)
+    const { live, row } = await this.#lookup.toChange(tenantId, batchId)
     if (live === null) throw new BatchFinishedError()
     const from = await this.#intake.append(live, jobs)
     const views: JsonText[] = []
@@ -177,7 +192,7 @@ export class LocalEngine implements Engine {
   }
 
   async close(tenantId: string, batchId: string): Promise<BatchView> {
-    const { live, row } = await this.#find(tenantId, batchId)
+    const { live, row } = await this.#lookup.toChange(tenantId, batchId)
     return live === null ? rowView(row) : await this.#commands.close(live)
   }
 
@@ -198,20 +213,20 @@ export class LocalEngine implements Engine {
     jobId: string,
     reason: string | null,
   ): Promise<{ cancelled: boolean; job: JsonText }> {
-    const { live, index } = await this.#findJob(tenantId, jobId)
+    const { live, index } = await this.#lookup.jobToChange(tenantId, jobId)
     const cancelled = live === null ? false : await this.#commands.cancelJob(live, index, reason)
     return { cancelled, job: await this.job(tenantId, jobId) }
   }
 
   async reschedule(tenantId: string, jobId: string, change: Reschedule): Promise<JsonText> {
-    const { live, index } = await this.#findJob(tenantId, jobId)
+    const { live, index } = await this.#lookup.jobToChange(tenantId, jobId)
     if (live === null) throw new JobFinishedError()
     await this.#commands.reschedule(live, index, change)
     return await this.job(tenantId, jobId)
   }
 
   async batch(tenantId: string, batchId: string): Promise<BatchView> {
-    const { row } = await this.#find(tenantId, batchId)
+    const { row } = await this.#lookup.batch(tenantId, batchId)
     return rowView(row)
   }
 
@@ -230,10 +245,10 @@ export class LocalEngine implements Engine {
   }
 
   async job(tenantId: string, jobId: string): Promise<JsonText> {
-    const { live, row, index } = await this.#findJob(tenantId, jobId)
+    const { live, row, index } = await this.#lookup.job(tenantId, jobId)
     const job = await this.#store.job(row.no, index)
     if (job === null) throw new NotFoundError()
-    return this.#withWaitingOn(live, job)
+    return withWaitingOn(this.#runtime.fair, live, job)
   }
 
   async jobs(
@@ -241,7 +256,7 @@ export class LocalEngine implements Engine {
     batchId: string,
     query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
   ): Promise<Page<JsonText>> {
-    const { row, live } = await this.#find(tenantId, batchId)
+    const { row, live } = await this.#lookup.batch(tenantId, batchId)
     const { order, state, limit } = query
     const scope = ['jobs', row.id, order, state ?? null]
     const from = this.#cursors.decode(scope, query.cursor, 0)
@@ -250,18 +265,18 @@ export class LocalEngine implements Engine {
         ? await this.#store.jobs(row.no, { from, limit, states: state === undefined ? undefined : [state] })
         : await this.#store.completions(row.no, { from, limit, state })
     return {
-      data: page.data.map((job) => this.#withWaitingOn(live, job)),
+      data: page.data.map((job) => withWaitingOn(this.#runtime.fair, live, job)),
       nextCursor: page.next === null ? null : this.#cursors.encode(scope, page.next),
     }
   }
 
   async allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>> {
-    const { row } = await this.#find(tenantId, batchId)
+    const { row } = await this.#lookup.batch(tenantId, batchId)
     return this.#follower.jobs(row)
   }
 
   async untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
-    const { live, row } = await this.#find(tenantId, batchId)
+    const { live, row } = await this.#lookup.batch(tenantId, batchId)
     if (live === null) return rowView(row)
     await this.#follower.untilSettled(live, timeoutMs, signal)
     return await this.batch(tenantId, batchId)
@@ -272,7 +287,7 @@ export class LocalEngine implements Engine {
     batchId: string,
     query: { returnWhen: ReturnWhen; timeoutMs: number; signal?: AbortSignal },
   ): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
-    const { live, row } = await this.#find(tenantId, batchId)
+    const { live, row } = await this.#lookup.batch(tenantId, batchId)
     const total = live?.core.total ?? rowView(row).counts.total
     if (total === 0) throw new EmptyWaitSetError()
     if (live !== null) await this.#follower.wait(live, query.returnWhen, query.timeoutMs, query.signal)
@@ -280,7 +295,7 @@ export class LocalEngine implements Engine {
   }
 
   async events(tenantId: string, batchId: string, query: FollowQuery): Promise<AsyncIterable<StreamEvent[]> | null> {
-    const { row } = await this.#find(tenantId, batchId)
+    const { row } = await this.#lookup.batch(tenantId, batchId)
     if (row.drainedAt !== null && query.after >= row.seq) return null
     // A number that no event has yet is no reason to wait for it: the stream would outlive its batch.
     return this.#follower.events(row, { ...query, after: Math.min(query.after, row.seq) })
@@ -335,23 +350,14 @@ export class LocalEngine implements Engine {
   async #drain(graceMs: number): Promise<void> {
     this.#runtime.admission.close()
     this.#runtime.stopStarting()
-    await this.#within(graceMs, this.#runtime.whenIdle())
+    await within(this.#clock, graceMs, this.#runtime.whenIdle())
     if (this.#durable) this.#runtime.abandon()
     else for (const live of this.#runtime.values()) this.#runtime.apply(live, { type: 'shutDown' })
     // Neither work that ignores its abort nor a disk that takes nothing may keep the process from ending.
-    await this.#within(STUCK_AFTER_MS, this.#runtime.whenIdle())
-    await this.#within(LAST_COMMIT_MS, this.#runtime.journal.committed())
+    await within(this.#clock, STUCK_AFTER_MS, this.#runtime.whenIdle())
+    await within(this.#clock, LAST_COMMIT_MS, this.#runtime.journal.committed())
     this.#stopped.abort()
-    await this.#within(LAST_LINE_MS, this.#follower.ended())
-  }
-
-  /** Resolves when `done` does, or after `timeoutMs`. */
-  async #within(timeoutMs: number, done: Promise<void>): Promise<void> {
-    if (timeoutMs <= 0) return
-    const over = Promise.withResolvers<void>()
-    const timer = this.#clock.after(timeoutMs, over.resolve)
-    await Promise.race([done, over.promise])
-    timer.cancel()
+    await within(this.#clock, LAST_LINE_MS, this.#follower.ended())
   }
 
   async #end(
@@ -359,36 +365,7 @@ export class LocalEngine implements Engine {
     batchId: string,
     input: { type: 'stop' } | { type: 'cancelBatch'; reason: string | null },
   ): Promise<{ cancelled: boolean; batch: BatchView }> {
-    const { live, row } = await this.#find(tenantId, batchId)
+    const { live, row } = await this.#lookup.toChange(tenantId, batchId)
     return live === null ? { cancelled: false, batch: rowView(row) } : await this.#commands.end(live, input)
-  }
-
-  /** The batch as it is on disk, and while it is not drained as it runs. @throws {NotFoundError} */
-  async #find(tenantId: string, batchId: string): Promise<{ row: BatchRow; live: LiveBatch | null }> {
-    const row = await this.#store.batch(tenantId, batchId)
-    const live = this.#runtime.find(tenantId, batchId)
-    // It drained and left memory while it was read: what is on disk now is its last state.
-    if (row?.drainedAt === null && live === null)
-      return { row: (await this.#store.batch(tenantId, batchId)) ?? row, live }
-    if (row === null)
-      throw (await this.#store.wasDeleted(tenantId, batchId)) ? new BatchDeletedError() : new NotFoundError()
-    return { row, live }
-  }
-
-  async #findJob(tenantId: string, jobId: string): Promise<{ row: BatchRow; live: LiveBatch | null; index: number }> {
-    const parsed = parseJobId(jobId)
-    if (parsed === null) throw new NotFoundError()
-    const { row, live } = await this.#find(tenantId, parsed.batchId)
-    const total = rowView(row).counts.total
-    if (parsed.index >= total) throw new NotFoundError()
-    return { row, live, index: parsed.index }
-  }
-
-  /** What holds a queued job back is known to the running batch alone, and added here to what is on disk. */
-  #withWaitingOn(live: LiveBatch | null, job: JsonText): JsonText {
-    const index = Number(INDEX.exec(job)?.[1])
-    const isQueued = live !== null && live.core.states[index] === Job.queued && job.includes('"state":"queued"')
-    const waitingOn = isQueued ? this.#runtime.fair.waitingOn(live.queue, index) : null
-    return `${job.slice(0, -1)},"waitingOn":${JSON.stringify(waitingOn)}}`
   }
 }

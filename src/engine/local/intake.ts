@@ -8,6 +8,7 @@ import {
   IdempotencyConflictError,
   IdempotencyMismatchError,
   InvalidArgumentError,
+  OverloadedError,
 } from '../../errors.ts'
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
@@ -15,7 +16,7 @@ import type { Vault } from '../../secrets/vault.ts'
 import type { NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { BatchSubmission, BatchView, Idempotency, SubmitOptions } from '../engine.ts'
 import { headerOf, liveView } from '../views.ts'
-import { beingDeleted } from './admission.ts'
+import { closedError } from './admission.ts'
 import type { Hosts } from './hosts.ts'
 import { LiveBatch } from './live-batch.ts'
 import { newBatchQueue } from './queues.ts'
@@ -23,6 +24,9 @@ import type { Runtime } from './runtime.ts'
 import type { Sealer } from './sealer.ts'
 import { type SpecBudget, SpecWindow } from './specs.ts'
 import type { Tenant } from './tenants.ts'
+
+/** To append again what was appended would double it, so nobody does it unasked. */
+const APPEND_UNKNOWN = 'The batch moved to another replica meanwhile: look at it before you append the jobs again.'
 
 /** How work enters: all jobs of a batch or none, on disk before anything of it runs. */
 export class Intake {
@@ -86,14 +90,14 @@ export class Intake {
   async submit(
     tenantId: string,
     submission: BatchSubmission,
-    { idempotency, hold }: SubmitOptions = {},
+    { id, idempotency, hold }: SubmitOptions = {},
   ): Promise<BatchView> {
     const tenant = this.#runtime.tenants.get(tenantId)
     const release = await this.#runtime.admission.enter(tenant, submission.jobs.length, hold)
     try {
-      // It may have been deleted while it waited for room.
-      if (tenant.closed) throw beingDeleted()
-      const live = this.#newLive(tenant, submission)
+      // It may have been deleted, or moved, while it waited for room.
+      if (tenant.closed) throw closedError(tenant)
+      const live = this.#newLive(tenant, submission, id)
       const effects = this.#accept(live, submission)
       const view = liveView(live.id, live.header, live.core)
       await this.#write(live, submission.jobs, idempotency && this.#answered(idempotency, view))
@@ -124,6 +128,7 @@ export class Intake {
     release()
     // However long the disk takes nothing: an error would say that they are not there, and they would be sent again.
     await written(live.tenant, entering, this.#runtime.journal.committed())
+    if (live.tenant.moved === 'lost') throw new OverloadedError(APPEND_UNKNOWN, 5)
     this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length })
     return from
   }
@@ -133,9 +138,8 @@ export class Intake {
     return { key, hash: this.#vault.fingerprint(hash), answer: JSON.stringify(view) }
   }
 
-  #newLive(tenant: Tenant, submission: BatchSubmission): LiveBatch {
+  #newLive(tenant: Tenant, submission: BatchSubmission, id = newBatchId()): LiveBatch {
     const no = ++this.#lastNo
-    const id = newBatchId()
     const core = newBatch(submission)
     return new LiveBatch({
       id,

@@ -55,11 +55,14 @@ export class Recovery {
     this.#kinds = options.kinds
   }
 
-  /** Resolves with the number of batches taken up, once all of them are: only then does the first job start. */
-  async run(): Promise<number> {
+  /**
+   * Resolves with the number of batches taken up, once all of them are: only then does the first job start.
+   * @param tenantId - Whose. Default: everybody's.
+   */
+  async run(tenantId?: string): Promise<number> {
     const found: { live: LiveBatch; effects: Effect[] }[] = []
     // Both are written by the engine, from these types.
-    const saved = (await this.#store.unfinished()).map((row) => ({
+    const saved = (await this.#store.unfinished(tenantId)).map((row) => ({
       row,
       header: JSON.parse(row.header) as BatchHeader,
       facts: JSON.parse(row.facts) as BatchFacts,

@@ -1,13 +1,12 @@
 import type { Clock } from '../../clock.ts'
 import { cancelCause, reasonOf, timeoutCause } from '../../core/batch.ts'
-import type { Effect, LogEntry, TimerKind } from '../../core/events.ts'
-import { INTERRUPTED } from '../../core/restart.ts'
-import { isTerminal, Job } from '../../core/states.ts'
+import type { Effect, TimerKind } from '../../core/events.ts'
+import { Job } from '../../core/states.ts'
 import { type Input, step } from '../../core/step.ts'
-import { NotFoundError } from '../../errors.ts'
+import { NotFoundError, TenantMovedError } from '../../errors.ts'
 import type { AttemptEnd } from '../../jobs/attempt.ts'
 import type { JobKind } from '../../jobs/kind.ts'
-import type { JobRecord, Store } from '../../store/store.ts'
+import type { Store } from '../../store/store.ts'
 import { Admission } from './admission.ts'
 import { attempt, RunningAttempt } from './attempts.ts'
 import { FairQueue, type Grant } from './fair-queue.ts'
@@ -16,6 +15,7 @@ import { Journal } from './journal.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { BatchQueue, TenantQueue } from './queues.ts'
 import { StartRate } from './rate.ts'
+import { recordOf, startedRecord } from './records.ts'
 import { Slots } from './slots.ts'
 import type { Tenant, Tenants } from './tenants.ts'
 import { Timers } from './timers.ts'
@@ -41,19 +41,6 @@ const RETRY_COMMIT_MS = 250
 /** Batches of a deleted tenant that leave memory in one turn of the event loop. */
 const DROPPED_AT_ONCE = 100
 
-/** The record of a job that was cancelled or timed out before it started, and the start of all others. */
-const NEVER_STARTED: Omit<JobRecord, 'no' | 'index' | 'count'> = {
-  state: Job.queued,
-  attempts: 0,
-  startedAt: null,
-  finishedAt: null,
-  cause: null,
-  reason: null,
-  cancelRequests: 0,
-  result: null,
-  error: null,
-}
-
 /**
  * The machinery that drives the core: every input enters through `apply`, as one synchronous turn; what the core asks for
  * in return (log, abort, clocks, slots) is done here, in its order.
@@ -69,13 +56,15 @@ export class Runtime {
   readonly #kinds: ReadonlyMap<string, JobKind>
   readonly #events: RuntimeEvents
   readonly #hosts: Hosts
+  readonly #beforeStart: () => void
   readonly #startedAt: number
   readonly #live = new Map<string, LiveBatch>()
   readonly #byQueue = new Map<BatchQueue, LiveBatch>()
   #abandoned = false
   /** Attempts whose work has not stopped. */
   #running = 0
-  #idle: (() => void)[] = []
+  /** Those who wait for the last attempt, of a tenant's or of all. */
+  #idle: { tenant: Tenant | undefined; resolve(): void }[] = []
 
   constructor(options: {
     clock: Clock
@@ -84,9 +73,11 @@ export class Runtime {
     kinds: ReadonlyMap<string, JobKind>
     hosts: Hosts
     maxConcurrency: number
+    beforeStart?: (() => void) | undefined
     events: RuntimeEvents
   }) {
     this.clock = options.clock
+    this.#beforeStart = options.beforeStart ?? (() => undefined)
     this.#startedAt = options.clock.now()
     this.tenants = options.tenants
     this.#kinds = options.kinds
@@ -132,11 +123,11 @@ export class Runtime {
     return this.#live.values()
   }
 
-  /** Take in a batch that is on disk: from now on it runs. @throws {NotFoundError} when its tenant was deleted meanwhile. */
+  /** Take in a batch that is on disk: from now on it runs. @throws {NotFoundError} {TenantMovedError} when its tenant was deleted or moved meanwhile. */
   enter(live: LiveBatch, effects: Effect[], { kick = true } = {}): void {
     if (live.tenant.deleted) {
       this.#drop(live)
-      throw new NotFoundError()
+      throw live.tenant.moved !== false ? new TenantMovedError() : new NotFoundError()
     }
     this.#live.set(live.id, live)
     this.#byQueue.set(live.queue, live)
@@ -207,9 +198,15 @@ export class Runtime {
     this.#slots.stop()
   }
 
-  /** Resolves when no attempt runs. */
-  whenIdle(): Promise<void> {
-    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
+  /** Resolves when no attempt runs, of one tenant's or at all. */
+  whenIdle(tenant?: Tenant): Promise<void> {
+    if (!this.#isBusy(tenant)) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push({ tenant, resolve }))
+  }
+
+  /** Slots are counted in the queue: it has them until the work has stopped. */
+  #isBusy(tenant: Tenant | undefined): boolean {
+    return (tenant?.queue.running ?? this.#running) > 0
   }
 
   /** Tell every attempt to stop, and write nothing down of it: the next start finds the jobs as they were before. */
@@ -220,15 +217,16 @@ export class Runtime {
   }
 
   /**
-   * The tenant was deleted: at once its attempts are told to stop and whoever waits is told, and nothing of it enters the
-   * core or the journal any more. Resolves when all its batches have left memory, a few each turn of the event loop.
+   * The tenant was deleted, or moved: at once its attempts are told to stop and whoever waits is told, and nothing of it enters
+   * the core or the journal any more. Resolves when all its batches have left memory, a few each turn of the event loop.
    */
   async discard(tenant: Tenant): Promise<void> {
     this.fair.refresh(tenant.queue)
     const lives = [...this.#live.values()].filter((live) => live.tenant === tenant)
     const now = this.clock.now()
+    const cause = tenant.moved === false ? 'batch_cancel' : 'shutdown'
     for (const live of lives) {
-      for (const running of live.attempts.values()) running.abort('batch_cancel', now)
+      for (const running of live.attempts.values()) running.abort(cause, now)
       live.publish(live.publishedSeq)
     }
     await new Promise((resolve) => setImmediate(resolve))
@@ -276,9 +274,12 @@ export class Runtime {
 
   /** One job in its slot. p-queue gives the slot on when the returned promise settles. */
   async #run({ batch, index }: Grant): Promise<void> {
+    this.#beforeStart()
     const live = this.#byQueue.get(batch)
     if (live === undefined) return
     const { tenant } = live
+    // It moved at this very moment: nothing more of it starts here.
+    if (tenant.deleted) return this.fair.release(batch, index)
     const onStuck = () => {
       tenant.stuck++
       this.#events.stuck({ tenantId: tenant.id, batchId: live.id, index })
@@ -317,7 +318,13 @@ export class Runtime {
     }
     live.attempts.delete(index)
     if (live.tenant.deleted) this.#releaseHosts(live)
-    if (this.#running === 0) for (const idle of this.#idle.splice(0)) idle()
+    if (this.#idle.length > 0) this.#tellIdle()
+  }
+
+  #tellIdle(): void {
+    const idle = this.#idle.filter(({ tenant }) => !this.#isBusy(tenant))
+    this.#idle = this.#idle.filter((each) => !idle.includes(each))
+    for (const { resolve } of idle) resolve()
   }
 
   #published(live: LiveBatch, seq: number): void {
@@ -345,41 +352,4 @@ export class Runtime {
   #releaseHosts(live: LiveBatch): void {
     if (live.attempts.size === 0 && !this.#live.has(live.id)) this.#hosts.release(live.queue)
   }
-}
-
-/** What a log entry of a job says of its record. */
-function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined): JobRecord {
-  const { index, count } = entry
-  const record = count > 1 ? { ...NEVER_STARTED, no: live.no, index, count } : startedRecord(live, index)
-  record.state = stateOf(entry, live.core.states[index])
-  record.cause = entry.cause ?? null
-  record.reason = entry.reason ?? null
-  if (isTerminal(record.state)) record.finishedAt = entry.at
-  if (count > 1) return record
-  // A job fails by its attempt's end, or because a restart found its attempt cut off.
-  if (record.state === Job.failed && end === undefined) record.error = JSON.stringify(INTERRUPTED)
-  if (isTerminal(record.state) && end !== undefined && end.type !== 'unwound') {
-    record.result = end.result
-    if (end.type === 'threw') record.error = end.error
-  }
-  return record
-}
-
-/** What the record of a job has whatever happens to it: its attempts, its start and how often it was cancelled. */
-function startedRecord({ no, core, attempts, startedBefore }: LiveBatch, index: number): JobRecord {
-  return {
-    ...NEVER_STARTED,
-    no,
-    index,
-    count: 1,
-    attempts: core.attempts.get(index),
-    startedAt: attempts.get(index)?.startedAt ?? startedBefore.get(index)?.at ?? null,
-    cancelRequests: core.cancelRequests.get(index) ?? 0,
-  }
-}
-
-/** The state after the entry, which need not be the newest. */
-function stateOf(entry: LogEntry, newest: number): number {
-  if (entry.type === 'job.started') return Job.running
-  return entry.type === 'job.cancelling' ? Job.cancelling : newest
 }

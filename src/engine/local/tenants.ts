@@ -22,8 +22,10 @@ export interface Tenant {
   stuck: number
   /** It is being deleted: nothing more enters. */
   closed: boolean
-  /** It was deleted: what still runs of it is stopping, and leaves no trace. */
+  /** It was deleted, or moved: what still runs of it is stopping, and leaves no trace. */
   deleted: boolean
+  /** It is another engine's now: with all that it had been asked (`handed over`), or perhaps not (`lost`). */
+  moved: false | 'handed over' | 'lost'
 }
 
 /** What holds where a tenant has no setting of its own; without `rate` or `maxStoredBytes` there is none. */
@@ -85,6 +87,7 @@ export class Tenants {
       stuck: 0,
       closed: false,
       deleted: false,
+      moved: false,
     }
     this.#pace(queue, this.#defaults.rate.jobsPerSecond)
     return tenant

@@ -213,9 +213,11 @@ export class SqliteReader {
     return this.#get(sql, id, tenantId) !== undefined
   }
 
-  unfinished(): BatchRow[] {
+  unfinished(tenantId?: string): BatchRow[] {
     const alive = `no > ${lastDead('batches.tenant_id')}`
-    return this.#all(`SELECT * FROM batches WHERE drained_at IS NULL AND ${alive} ORDER BY no`).map(batchRow)
+    const [whose, ids] = tenantId === undefined ? ['', []] : ['AND tenant_id = ?', [tenantId]]
+    const sql = `SELECT * FROM batches WHERE drained_at IS NULL AND ${alive} ${whose} ORDER BY no`
+    return this.#all(sql, ...ids).map(batchRow)
   }
 
   history(no: BatchNo): BatchHistory {

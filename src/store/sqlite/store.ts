@@ -146,8 +146,8 @@ export class SqliteStore implements Store {
     return deleted
   }
 
-  unfinished(): Promise<BatchRow[]> {
-    return this.#reader.call('unfinished')
+  unfinished(tenantId?: string): Promise<BatchRow[]> {
+    return this.#reader.call('unfinished', tenantId)
   }
 
   history(no: BatchNo): Promise<BatchHistory> {

@@ -1,0 +1,71 @@
+import type { Clock } from '../../clock.ts'
+import { STUCK_AFTER_MS } from './attempts.ts'
+import type { Recovery } from './recovery.ts'
+import type { Runtime } from './runtime.ts'
+import type { Tenant, Tenants } from './tenants.ts'
+import { within } from './within.ts'
+
+/**
+ * Whose work runs here, where several engines share one store: a tenant's is taken up from the record, given to another
+ * engine with nothing lost, or let go at once. Nothing here says whose a tenant is: the caller knows.
+ */
+export class Tenancy {
+  readonly #runtime: Runtime
+  readonly #tenants: Tenants
+  readonly #recovery: Recovery
+  readonly #clock: Clock
+
+  constructor(options: { runtime: Runtime; tenants: Tenants; recovery: Recovery; clock: Clock }) {
+    this.#runtime = options.runtime
+    this.#tenants = options.tenants
+    this.#recovery = options.recovery
+    this.#clock = options.clock
+  }
+
+  /** Go on with what the record has of a tenant, as after a restart; resolves with the number of batches, once they run. */
+  async adopt(tenantId: string): Promise<number> {
+    return await this.#recovery.run(tenantId)
+  }
+
+  /** Whether the tenant has a batch here that has not drained. */
+  hasWork(tenantId: string): boolean {
+    for (const live of this.#runtime.values()) if (live.tenant.id === tenantId && !live.tenant.deleted) return true
+    return false
+  }
+
+  /**
+   * Let another engine have the tenant: start nothing more of it, let what runs end for `graceMs`, then abort that, and leave
+   * the rest as the record has it. Resolves once nothing of it runs here, with whether it has work left. What it accepts
+   * until its last attempt has ended is on record as well; after that, asking for more is a {@link TenantMovedError}.
+   */
+  async handOver(tenantId: string, graceMs: number): Promise<boolean> {
+    const tenant = this.#tenants.get(tenantId)
+    tenant.queue.paused = true
+    this.#runtime.fair.refresh(tenant.queue)
+    await within(this.#clock, graceMs, this.#runtime.whenIdle(tenant))
+    tenant.moved = 'handed over'
+    tenant.closed = true
+    // What was let in by now is on record before it leaves memory.
+    await this.#runtime.journal.committed()
+    const hasWork = this.hasWork(tenantId)
+    const stopped = this.#runtime.whenIdle(tenant)
+    this.#discard(tenant)
+    await within(this.#clock, STUCK_AFTER_MS, stopped)
+    return hasWork
+  }
+
+  /** The tenant is another engine's already, which goes on from the record: abort its attempts, and write nothing more of it. */
+  lose(tenantId: string): void {
+    const tenant = this.#tenants.get(tenantId)
+    tenant.moved = 'lost'
+    this.#discard(tenant)
+  }
+
+  /** Its settings stay, for when it comes back. */
+  #discard(tenant: Tenant): void {
+    const { id, settings } = tenant
+    this.#tenants.forget(tenant)
+    this.#tenants.apply(id, settings)
+    void this.#runtime.discard(tenant)
+  }
+}
