@@ -159,8 +159,13 @@ export interface LogPage {
  * Reads see committed data only. Every read takes the batch's number, found by `batch` with its tenant.
  */
 export interface Store extends DirectoryStore {
-  /** The highest batch number used, 0 for none. */
+  /** The highest number that a batch has or was given, 0 for none: of the tenants that this process writes for, if others write, too. */
   readonly lastBatchNo: BatchNo
+  /**
+   * A number for a new batch, above `lastBatchNo` and never given before.
+   * @throws {OverloadedError} when the store has none at hand.
+   */
+  nextBatchNo(): BatchNo
   /** A secret of this store, kept in it: signs cursors. */
   readonly secret: Uint8Array
   /** On disk, whole, when it resolves. @throws when nothing of it was written (the disk is full, say). */
@@ -211,7 +216,10 @@ export interface Store extends DirectoryStore {
    */
   expire(step: { now: number; drainedBefore: number; keysBefore: number; tombstonesBefore: number }): Promise<number>
 
-  /** Batches that have not drained, of one tenant or of all, first accepted first. */
+  /**
+   * Batches that have not drained, first accepted first: those of one tenant, or of all. Once it has resolved,
+   * `nextBatchNo` is above every number that the tenant's batches have had.
+   */
   unfinished(tenantId?: string): Promise<BatchRow[]>
   /** The jobs of a batch as the record has them, for a restart. */
   history(no: BatchNo): Promise<BatchHistory>

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { stamp } from '../../src/clock.ts'
 import type { EventType, LogEntry } from '../../src/core/events.ts'
 import { Job } from '../../src/core/states.ts'
-import type { CommitGroup, KeyRow, Store, TenantRow } from '../../src/store/store.ts'
+import { type CommitGroup, JOBS_PER_BATCH, type KeyRow, type Store, type TenantRow } from '../../src/store/store.ts'
 import {
   ACCEPTED_AT,
   batchRow,
@@ -30,6 +30,7 @@ const PAGE_CHARS = 1_048_576
 export function storeContract(name: string, open: () => Promise<StoreUnderTest>): void {
   describe(name, () => {
     commits(open)
+    numbers(open)
     batchReads(open)
     jobViews(open)
     jobPages(open)
@@ -138,6 +139,38 @@ function commits(open: Open): void {
       })
       expect(JSON.parse((await store.job(1, 0)) ?? '')).toMatchObject({ state: 'succeeded', result: 7 })
       expect(await store.specs(1, { from: 0, limit: 9 })).toEqual([specText(0), '{"new":1}'])
+    })
+  })
+}
+
+function numbers(open: Open): void {
+  describe('the numbers of batches', () => {
+    it('rise, are given once, and leave room for their jobs', async () => {
+      await using under = await open()
+      const { store } = under
+
+      const given = Array.from({ length: 3 }, () => store.nextBatchNo())
+
+      expect(given[0]).toBeGreaterThan(0)
+      expect(given[1]).toBeGreaterThan(given[0])
+      expect(given[2]).toBeGreaterThan(given[1])
+      expect(store.lastBatchNo).toBe(given[2])
+      expect(Number.isSafeInteger(given[2] * JOBS_PER_BATCH + JOBS_PER_BATCH - 1)).toBe(true)
+    })
+
+    it('given after a start are above all that are used, of batches that are finished, too', async () => {
+      await using under = await open()
+      if (under.reopen === null) return
+      const [first, second] = [under.store.nextBatchNo(), under.store.nextBatchNo()]
+      await under.store.commit(submission(first, 1))
+      await under.store.commit(submission(second, 1))
+      await under.store.commit(group({ heads: [headRow(second, { state: 'succeeded', drainedAt: 9 })] }))
+
+      const again = await under.reopen()
+      await again.unfinished('acme')
+
+      expect(again.lastBatchNo).toBeGreaterThanOrEqual(second)
+      expect(again.nextBatchNo()).toBeGreaterThan(second)
     })
   })
 }
@@ -809,17 +842,17 @@ function lifetime(open: Open): void {
     it('leaves everything there for the next start, or nothing at all', async () => {
       await using under = await open()
       const { store, reopen } = under
-      expect(store.lastBatchNo).toBe(0)
       expect(store.secret.length).toBeGreaterThanOrEqual(32)
-      const entering = submission(41, 3, { labels: { a: 'b' } })
+      const no = store.nextBatchNo()
+      const entering = submission(no, 3, { labels: { a: 'b' } })
       await store.commit(entering)
-      await store.commit(group({ records: [recordRow(41, 1)] }))
+      await store.commit(group({ records: [recordRow(no, 1)] }))
       await store.putTenant(TENANT)
       await store.putKey(KEY)
       const before = [
         await store.batch('acme', entering.batches[0].id),
-        await store.jobs(41, { from: 0, limit: 9 }),
-        await store.log(41, { after: 0, limit: 9, completionsOnly: false }),
+        await store.jobs(no, { from: 0, limit: 9 }),
+        await store.log(no, { after: 0, limit: 9, completionsOnly: false }),
         await store.pending(41),
       ]
       const secret = Buffer.from(store.secret)
@@ -829,12 +862,13 @@ function lifetime(open: Open): void {
 
       expect([
         await again.batch('acme', entering.batches[0].id),
-        await again.jobs(41, { from: 0, limit: 9 }),
-        await again.log(41, { after: 0, limit: 9, completionsOnly: false }),
+        await again.jobs(no, { from: 0, limit: 9 }),
+        await again.log(no, { after: 0, limit: 9, completionsOnly: false }),
         await again.pending(41),
       ]).toEqual(before)
       expect([await again.tenants(), await again.keys()]).toEqual([[TENANT], [KEY]])
-      expect(again.lastBatchNo).toBe(41)
+      await again.unfinished()
+      expect(again.nextBatchNo()).toBeGreaterThan(no)
       expect(Buffer.from(again.secret)).toEqual(secret)
     })
   })

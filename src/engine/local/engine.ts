@@ -320,7 +320,7 @@ export class LocalEngine implements Engine {
     tenant.closed = true
     const goOn = this.#retention.hold()
     try {
-      await this.#store.deleteTenant(tenantId, this.#intake.lastNo)
+      await this.#store.deleteTenant(tenantId, this.#store.lastBatchNo)
     } catch (cause) {
       tenant.closed = false
       goOn()

@@ -38,7 +38,6 @@ export class Intake {
   readonly #vault: Vault
   /** Idempotency keys whose first answer is being made, as `tenant key`. */
   readonly #answering = new Set<string>()
-  #lastNo: number
 
   constructor(options: {
     runtime: Runtime
@@ -54,12 +53,6 @@ export class Intake {
     this.#runtime = options.runtime
     this.#store = options.store
     this.#hosts = options.hosts
-    this.#lastNo = options.store.lastBatchNo
-  }
-
-  /** The highest number that a batch was given, whether it is on disk yet or not. */
-  get lastNo(): number {
-    return this.#lastNo
   }
 
   /** The first answer of an Idempotency-Key; null when it was not used. @throws {IdempotencyMismatchError} */
@@ -139,7 +132,7 @@ export class Intake {
   }
 
   #newLive(tenant: Tenant, submission: BatchSubmission, id = newBatchId()): LiveBatch {
-    const no = ++this.#lastNo
+    const no = this.#store.nextBatchNo()
     const core = newBatch(submission)
     return new LiveBatch({
       id,

@@ -20,11 +20,11 @@ import { StoreThread } from './thread.ts'
  * for by the event loop, and a long read delays no commit. `:memory:` has one thread for both.
  */
 export class SqliteStore implements Store {
-  readonly lastBatchNo: BatchNo
   readonly secret: Uint8Array
   readonly #writer: StoreThread
   readonly #reader: StoreThread
   readonly #stored: Map<string, number>
+  #lastNo: BatchNo
 
   private constructor(options: {
     writer: StoreThread
@@ -36,7 +36,7 @@ export class SqliteStore implements Store {
     this.#stored = new Map(options.stored)
     this.#writer = options.writer
     this.#reader = options.reader
-    this.lastBatchNo = options.lastBatchNo
+    this.#lastNo = options.lastBatchNo
     this.secret = options.secret
   }
 
@@ -65,6 +65,14 @@ export class SqliteStore implements Store {
       await writer.close()
       throw error
     }
+  }
+
+  get lastBatchNo(): BatchNo {
+    return this.#lastNo
+  }
+
+  nextBatchNo(): BatchNo {
+    return ++this.#lastNo
   }
 
   async commit(group: CommitGroup): Promise<void> {

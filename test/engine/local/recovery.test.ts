@@ -22,7 +22,6 @@ class Lives implements AsyncDisposable {
   readonly #kinds: JobKind[]
   #dead = { value: false }
   #engine: LocalEngine | null = null
-  #submitted = 0
 
   constructor() {
     const begin = (name: string) => this.began.push(name)
@@ -57,7 +56,7 @@ class Lives implements AsyncDisposable {
     this.began = []
     this.#engine = new LocalEngine({
       vault: VAULT,
-      store: mortal(this.#store, dead, this.#submitted),
+      store: mortal(this.#store, dead),
       clock: this.#clock,
       kinds: new Map(kinds.map((kind) => [kind.name, kind])),
       maxConcurrency: 100,
@@ -81,7 +80,6 @@ class Lives implements AsyncDisposable {
       jobs: specs,
       ...more,
     })
-    this.#submitted++
     await settled()
     return view.id
   }
@@ -106,11 +104,9 @@ class Lives implements AsyncDisposable {
 }
 
 /** A store as one process sees it: when that is dead, nothing it says arrives. */
-function mortal(store: Store, dead: { value: boolean }, lastBatchNo: number): Store {
+function mortal(store: Store, dead: { value: boolean }): Store {
   return new Proxy(store, {
     get(target, name) {
-      // Read once, when a store is opened.
-      if (name === 'lastBatchNo') return lastBatchNo
       const value = Reflect.get(target, name)
       if (typeof value !== 'function') return value
       return (...args: unknown[]) => (dead.value ? new Promise(() => undefined) : value(...args))

@@ -13,10 +13,14 @@ export function directStore(dataDir: string): Store {
   const writer = open(inMemory ? 'both' : 'writer')
   const secret = ask<Uint8Array>(writer, 'secret', [])
   const reader = inMemory ? writer : open('reader')
+  let lastNo = ask<number>(reader, 'lastBatchNo', [])
   const stored = new Map(ask<StoredBytes>(reader, 'stored', []))
   const own = {
     secret,
-    lastBatchNo: ask<number>(reader, 'lastBatchNo', []),
+    get lastBatchNo() {
+      return lastNo
+    },
+    nextBatchNo: () => ++lastNo,
     storedBytes: (tenantId: string) => stored.get(tenantId) ?? 0,
     async commit(group: CommitGroup) {
       for (const [tenantId, bytes] of ask<StoredBytes>(writer, 'commit', [group])) stored.set(tenantId, bytes)
@@ -26,14 +30,14 @@ export function directStore(dataDir: string): Store {
       for (const [tenantId, bytes] of done.stored) stored.set(tenantId, bytes)
       return done.deleted
     },
-    async deleteTenant(tenantId: string, lastNo: number) {
-      ask(writer, 'deleteTenant', [tenantId, lastNo])
+    async deleteTenant(tenantId: string, upTo: number) {
+      ask(writer, 'deleteTenant', [tenantId, upTo])
       stored.delete(tenantId)
     },
-  }
-  const close = async () => {
-    ask(reader, 'close', [])
-    ask(writer, 'close', [])
+    async close() {
+      ask(reader, 'close', [])
+      ask(writer, 'close', [])
+    },
   }
   const call = (method: string | symbol) => {
     // A promise is not one of its methods.
@@ -41,7 +45,7 @@ export function directStore(dataDir: string): Store {
     const service = method in SqliteReader.prototype ? reader : writer
     return async (...args: unknown[]) => ask(service, method, args)
   }
-  const get = (_target: object, name: string | symbol) => Reflect.get({ ...own, close }, name) ?? call(name)
+  const get = (_target: object, name: string | symbol) => (name in own ? Reflect.get(own, name) : call(name))
   // Every method of a Store is one of the writer or of the reader, by the same name: that is what SqliteStore relies on.
   return new Proxy({}, { get }) as Store
 }
