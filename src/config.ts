@@ -49,7 +49,12 @@ const TABLE = {
   hostConcurrency: [
     'GATHERD_HOST_CONCURRENCY',
     whole(0, MAX_CONCURRENCY, 0),
-    'Jobs that may be talking to one target host; `0`: any number.',
+    'Jobs that may be talking to one target host, redirects included; `0`: any number.',
+  ],
+  addressConcurrency: [
+    'GATHERD_ADDRESS_CONCURRENCY',
+    whole(0, MAX_CONCURRENCY, 0),
+    'Fetches that may be talking to one address at once, whatever names and ports lead there; `0`: any number.',
   ],
   maxQueuedJobs: ['GATHERD_MAX_QUEUED_JOBS', whole(1, 1_000_000_000, 100_000), 'Jobs of a tenant that may be queued.'],
   maxBatchJobs: ['GATHERD_MAX_BATCH_JOBS', whole(1, MAX_JOBS_EVER, 10_000), 'Jobs that a batch may have.'],

@@ -82,6 +82,10 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     retentionMs: config.retentionMs,
     durable: config.dataDir !== IN_MEMORY,
     onTenant: (id, { egress: rules }) => narrow(guard, id, rules),
+    onTenantDeleted: (id) => {
+      guard.narrow(id, undefined)
+      egress.forget(id)
+    },
     events: {
       stuck: (facts) => logger.warn(facts, 'job ignores its abort'),
       commitFailed: (err) => logger.error({ err, reason: reasonOf(err) }, 'commit failed, will be tried again'),
@@ -148,6 +152,8 @@ function egressSettings(config: Config): EgressSettings {
 function egressOptions(config: Config): EgressOptions {
   return {
     connectTimeoutMs: config.egressConnectTimeoutMs,
+    hostConcurrency: config.hostConcurrency,
+    addressConcurrency: config.addressConcurrency,
     maxHeaderBytes: config.egressMaxHeaderBytes,
     resolve: nameResolver({ servers: config.egressDns }),
   }

@@ -27,6 +27,7 @@ describe('readConfig', () => {
       maxConcurrency: 256,
       tenantConcurrency: 16,
       hostConcurrency: 0,
+      addressConcurrency: 0,
       maxQueuedJobs: 100_000,
       maxBatchJobs: 10_000,
       maxTenantBytes: 10_737_418_240,

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { Client, type Dispatcher } from 'undici'
 import type { Dialled } from './dial.ts'
 import { EgressError } from './errors.ts'
+import type { Visit } from './visit.ts'
 
 /** Whoever lent a connection out. */
 export interface Lender {
@@ -13,8 +14,9 @@ export interface Lender {
 
 /** What a connection is made of. */
 export interface ConnectionOptions extends Dialled {
-  /** Tenant and origin: only who has the same key may use it again. */
+  /** Tenant, origin and policy: only who has the same key may use it again. */
   key: string
+  tenantId: string
   origin: string
   /** An unused socket is closed after this long, whatever the server offers in `Keep-Alive`. */
   idleMs: number
@@ -28,12 +30,17 @@ export interface ConnectionOptions extends Dialled {
  */
 export class Connection {
   readonly key: string
+  readonly tenantId: string
+  /** Where it goes, in the one spelling of that address. */
+  readonly address: string
   /** Milliseconds that opening took. */
   readonly connectMs: number
   /** Called whenever bytes have come, of whatever kind. For whoever has the lease, and ends with it. */
   onBytes: (() => void) | undefined
   #reused = false
   #leased = true
+  #retired = false
+  #visit: Visit | undefined
   #openSockets: number
   readonly #socket: Socket
   readonly #client: Client
@@ -42,6 +49,8 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.key = options.key
+    this.tenantId = options.tenantId
+    this.address = options.address
     this.connectMs = options.connectMs
     this.#socket = options.socket
     this.#lender = options.lender
@@ -58,9 +67,9 @@ export class Connection {
     return this.#reused
   }
 
-  /** Whether a request can be sent on it, as far as this side knows. */
+  /** Whether a request can be sent on it, as far as this side knows, and may be by another attempt. */
   get usable(): boolean {
-    return !this.#socket.destroyed && this.#socket.writable
+    return !this.#retired && !this.#socket.destroyed && this.#socket.writable
   }
 
   /** Bytes that have come over the socket so far: heads, framing and bodies. */
@@ -85,12 +94,25 @@ export class Connection {
     return this
   }
 
+  /** The places that the lease has at the destination: left when it ends, a destroyed one's when its socket has closed. */
+  occupy(visit: Visit): void {
+    if (this.#openSockets > 0) this.#visit = visit
+    else visit.leave()
+  }
+
+  /** Lend it to nobody else: whoever has it may finish. For the lender. */
+  retire(): void {
+    this.#retired = true
+    if (!this.#leased) void this.destroy()
+  }
+
   /** Give it back after a complete response. Doing it twice, or after `destroy`, does nothing. */
   release(): void {
     if (!this.#leased) return
     this.#leased = false
     this.onBytes = undefined
     this.#lender.returned(this)
+    this.#leave()
   }
 
   /** Close it now. Resolves when the socket has emitted `close`; every call does. */
@@ -114,6 +136,12 @@ export class Connection {
     if (--this.#openSockets > 0) return
     this.#closed.resolve()
     this.#lender.closed(this)
+    this.#leave()
+  }
+
+  #leave(): void {
+    this.#visit?.leave()
+    this.#visit = undefined
   }
 }
 

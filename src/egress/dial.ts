@@ -6,6 +6,7 @@ import { EgressError } from './errors.ts'
 import { EgressDeniedError } from './guard/denial.ts'
 import type { Passage } from './guard/guard.ts'
 import type { Resolve } from './resolve.ts'
+import type { Visit } from './visit.ts'
 
 /** After this long Node tries a host's next address beside the first (happy eyeballs, RFC 8305). */
 const NEXT_ADDRESS_MS = 1_000
@@ -20,6 +21,8 @@ export interface DialOptions {
   resolve: Resolve
   /** The guard's, which judges the addresses and where the socket went. */
   passage: Passage
+  /** Gets places at the addresses, where they are counted. */
+  visit?: Visit | undefined
   /** Asked for https only: building one costs milliseconds. */
   secureContext(): SecureContext
 }
@@ -29,6 +32,8 @@ export interface Dialled {
   socket: Socket
   /** The TCP socket under a TLS one; the same socket for http. */
   raw: Socket
+  /** That it is connected to, in the one spelling of that address. */
+  address: string
   /** Milliseconds for DNS, TCP and TLS. */
   connectMs: number
 }
@@ -60,6 +65,12 @@ export class Dial {
     else void this.#open()
   }
 
+  /** Resolves when the socket, if there was one, has closed; for a dial that has failed. */
+  closed(): Promise<void> {
+    const raw = this.#raw
+    return new Promise((resolve) => (raw && !raw.closed ? raw.once('close', () => resolve()) : resolve()))
+  }
+
   /** The signal's abort. */
   handleEvent(): void {
     this.cancel(this.#options.signal.reason)
@@ -79,14 +90,41 @@ export class Dial {
     try {
       const addresses = await resolve(passage.target.host, this.#lookup.signal)
       if (addresses.length === 0) throw new EgressError('dns_failed')
-      if (!this.#over) this.#connect(passage.judge(addresses))
+      if (this.#over) return
+      const open = passage.judge(addresses)
+      if (this.#options.visit) void this.#connectInTurn(open, this.#options.visit)
+      else this.#connect(open)
     } catch (error) {
       const isOurs = error instanceof EgressError || error instanceof EgressDeniedError
       this.cancel(isOurs ? error : new EgressError('dns_failed', error))
     }
   }
 
-  #connect(addresses: LookupAddress[]): void {
+  /** To those addresses where there is a place; to the others when none of them can be reached. */
+  async #connectInTurn(open: LookupAddress[], visit: Visit): Promise<void> {
+    const { passage } = this.#options
+    const places = open.map(({ address }) => passage.policy.canonical(address))
+    try {
+      const admitted = await visit.atSome(places)
+      if (this.#over) return
+      const { here = [], later = [] } = Object.groupBy(open, (_, i) =>
+        admitted.has(places[i] ?? '') ? 'here' : 'later',
+      )
+      this.#connect(here, later.length > 0 ? () => void this.#connectLater(later, visit) : undefined)
+    } catch (error) {
+      this.cancel(error)
+    }
+  }
+
+  async #connectLater(open: LookupAddress[], visit: Visit): Promise<void> {
+    await this.closed()
+    visit.leaveAddresses()
+    if (!this.#over) await this.#connectInTurn(open, visit)
+  }
+
+  /** @param orElse - What to do instead of failing when none of the addresses can be reached. */
+  #connect(addresses: LookupAddress[], orElse?: () => void): void {
+    let otherwise = orElse
     const raw = connectTcp({
       ...this.#options.passage.target,
       lookup: answering(addresses),
@@ -96,8 +134,14 @@ export class Dial {
       keepAlive: true,
     })
     this.#raw = raw
-    raw.once('connect', () => this.#connected(raw))
-    raw.on('error', (cause) => this.cancel(new EgressError(this.#socket ? 'tls_failed' : 'connect_failed', cause)))
+    raw.once('connect', () => {
+      otherwise = undefined
+      this.#connected(raw)
+    })
+    raw.on('error', (cause) => {
+      if (otherwise) otherwise()
+      else this.cancel(new EgressError(this.#socket ? 'tls_failed' : 'connect_failed', cause))
+    })
   }
 
   #connected(raw: Socket): void {
@@ -110,6 +154,7 @@ export class Dial {
     } catch (error) {
       return this.cancel(error)
     }
+    this.#options.visit?.leaveAddresses(passage.policy.canonical(raw.remoteAddress))
     if (url.protocol === 'https:') this.#secure(raw, passage.target.host)
     else this.#succeed(raw, raw)
   }
@@ -132,7 +177,9 @@ export class Dial {
   #succeed(socket: Socket, raw: Socket): void {
     if (this.#over) return
     this.#finish()
-    this.#settle.resolve({ socket, raw, connectMs: this.#options.clock.now() - this.#startedAt })
+    const { clock, passage } = this.#options
+    const address = passage.policy.canonical(raw.remoteAddress ?? '')
+    this.#settle.resolve({ socket, raw, address, connectMs: clock.now() - this.#startedAt })
   }
 
   #finish(): void {

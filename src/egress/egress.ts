@@ -3,10 +3,12 @@ import { type Clock, systemClock } from '../clock.ts'
 import { Connection, type Lender } from './connection.ts'
 import { Dial, type Dialled } from './dial.ts'
 import { EgressError } from './errors.ts'
-import { Guard, type Passage } from './guard/guard.ts'
+import { Guard } from './guard/guard.ts'
 import { nameResolver } from './guard/resolver.ts'
 import { IdlePools } from './pools.ts'
 import type { Resolve } from './resolve.ts'
+import { hostAndPort } from './url.ts'
+import { Crowd, Visit } from './visit.ts'
 
 /** How connections are made and kept. Everything has a default. */
 export interface EgressOptions {
@@ -25,9 +27,21 @@ export interface EgressOptions {
   resolve?: Resolve
   /** Where connections may go. Default: to public addresses only. */
   guard?: Guard
+  /** Exchanges under way at one host and port, over all tenants. 0, the default: any number. */
+  hostConcurrency?: number
+  /** Exchanges under way at one address, whatever its names and ports. 0, the default: any number. */
+  addressConcurrency?: number
 }
 
-const DEFAULTS = { clock: systemClock, connectTimeoutMs: 5_000, idleMs: 4_000, maxIdle: 512, maxHeaderBytes: 16_384 }
+const DEFAULTS = {
+  clock: systemClock,
+  connectTimeoutMs: 5_000,
+  idleMs: 4_000,
+  maxIdle: 512,
+  maxHeaderBytes: 16_384,
+  hostConcurrency: 0,
+  addressConcurrency: 0,
+}
 
 /** How many there are now. `open` counts idle and leased connections until their sockets have closed. */
 export interface EgressStats {
@@ -35,6 +49,15 @@ export interface EgressStats {
   idle: number
   pools: number
   dialling: number
+}
+
+/** What a connection is asked for. */
+interface Ask {
+  tenantId: string
+  url: URL
+  signal: AbortSignal
+  /** Never an idle one. */
+  fresh: boolean
 }
 
 /** The only way out of the process: opens sockets, lends them out one attempt at a time, keeps them alive between attempts. */
@@ -45,7 +68,10 @@ export class Egress implements Lender {
   readonly #resolve: Resolve
   readonly #idle: IdlePools
   readonly #open = new Set<Connection>()
-  readonly #dials = new Set<Dial>()
+  /** By whose they are. */
+  readonly #dials = new Map<Dial, string>()
+  readonly #visits = new Map<Visit, string>()
+  readonly #crowd: Crowd
   #secureContext: SecureContext | undefined
   #closing = false
 
@@ -54,6 +80,7 @@ export class Egress implements Lender {
     this.guard = options.guard ?? new Guard()
     this.#resolve = options.resolve ?? nameResolver()
     this.#idle = new IdlePools(this.#options)
+    this.#crowd = new Crowd(this.#options)
   }
 
   get stats(): EgressStats {
@@ -61,9 +88,21 @@ export class Egress implements Lender {
     return { open: this.#open.size, idle, pools, dialling: this.#dials.size }
   }
 
+  /** Where exchanges are counted: places that are taken, who waits for one, and destinations that are known. All 0 where nothing is. */
+  get crowd(): { held: number; waiting: number; destinations: number } {
+    const all = { held: 0, waiting: 0, destinations: 0 }
+    for (const places of [this.#crowd.hosts, this.#crowd.addresses]) {
+      all.held += places?.stats.held ?? 0
+      all.waiting += places?.stats.waiting ?? 0
+      all.destinations += places?.stats.destinations ?? 0
+    }
+    return all
+  }
+
   /**
    * A connection to the URL's origin for one attempt alone: an idle one that the same tenant was let open under the same policy, or a
-   * new one. The attempt ends the lease with `release` or `destroy`.
+   * new one. The attempt ends the lease with `release` or `destroy`. Where exchanges are counted and too many are under way at the
+   * destination, it waits in line, as long as connecting may take.
    *
    * @param fresh - Never an idle one.
    * @throws {EgressDeniedError} When the destination is not allowed.
@@ -73,11 +112,16 @@ export class Egress implements Lender {
   async lease(tenantId: string, url: URL, signal: AbortSignal, { fresh = false } = {}): Promise<Connection> {
     signal.throwIfAborted()
     if (this.#closing) throw new EgressError('connection_lost')
-    const { origin } = url
-    // None of the first two has a blank, so two different triples never make the same key.
-    const key = `${origin} ${this.guard.policyOf(tenantId).version} ${tenantId}`
-    const idle = fresh ? undefined : this.#idle.take(key)
-    return idle ? idle.lease() : this.#connect(key, url, { passage: this.guard.passage(tenantId, url), signal })
+    const ask = { tenantId, url, signal, fresh }
+    if (this.#crowd.isCounted) return this.#leaseInTurn(ask)
+    const idle = fresh ? undefined : this.#idle.take(this.#keyOf(ask))
+    return idle ? idle.lease() : this.#connect(ask)
+  }
+
+  /** The tenant is gone: whoever comes under its name gets no socket of its. Its idle ones are closed at once, leased ones are not kept. */
+  forget(tenantId: string): void {
+    this.#cancel((id) => id === tenantId)
+    for (const connection of this.#open) if (connection.tenantId === tenantId) connection.retire()
   }
 
   /** A connection comes back. For `Connection`. */
@@ -95,27 +139,79 @@ export class Egress implements Lender {
   /** Close every socket, leased ones as well, and open no more. Resolves when all have closed. May be called twice. */
   async close(): Promise<void> {
     this.#closing = true
-    for (const dial of this.#dials) dial.cancel(new EgressError('connection_lost'))
+    this.#cancel(() => true)
     await Promise.all(Array.from(this.#open, (connection) => connection.destroy()))
   }
 
-  async #connect(key: string, url: URL, by: { passage: Passage; signal: AbortSignal }): Promise<Connection> {
-    const dialled = await this.#dial(url, by)
+  /** Give up what is not connected yet. */
+  #cancel(isMeant: (tenantId: string) => boolean): void {
+    const reason = new EgressError('connection_lost')
+    for (const [visit, tenantId] of this.#visits) if (isMeant(tenantId)) visit.giveUp(reason)
+    for (const [dial, tenantId] of this.#dials) if (isMeant(tenantId)) dial.cancel(reason)
+  }
+
+  /** None of the first two has a blank, so two different triples never make the same key. */
+  #keyOf({ tenantId, url }: Ask): string {
+    return `${url.origin} ${this.guard.policyOf(tenantId).version} ${tenantId}`
+  }
+
+  async #leaseInTurn(ask: Ask): Promise<Connection> {
+    const { tenantId, url, signal } = ask
+    const { clock, connectTimeoutMs: timeoutMs } = this.#options
+    // What is refused does not wait for that; what was waited for is judged by the policy of then.
+    this.guard.passage(tenantId, url)
+    const visit = new Visit({ crowd: this.#crowd, signal, clock, timeoutMs })
+    this.#visits.set(visit, tenantId)
+    try {
+      await visit.atHost(hostAndPort(url))
+      const connection = (await this.#idleInTurn(ask, visit)) ?? (await this.#connect(ask, visit))
+      connection.occupy(visit)
+      return connection
+    } catch (error) {
+      visit.leave()
+      throw error
+    } finally {
+      this.#visits.delete(visit)
+    }
+  }
+
+  async #idleInTurn(ask: Ask, visit: Visit): Promise<Connection | undefined> {
+    ask.signal.throwIfAborted()
+    const first = ask.fresh ? undefined : this.#idle.peek(this.#keyOf(ask))
+    if (!first) return undefined
+    await visit.atSome([first.address])
+    ask.signal.throwIfAborted()
+    const idle = this.#idle.takeTo(this.#keyOf(ask), first.address)
+    if (!idle) visit.leaveAddresses()
+    return idle?.lease()
+  }
+
+  async #connect(ask: Ask, visit?: Visit): Promise<Connection> {
+    const { tenantId, url } = ask
+    const key = this.#keyOf(ask)
+    const dialled = await this.#dial(ask, visit)
     const { idleMs, maxHeaderBytes } = this.#options
-    const connection = new Connection({ ...dialled, key, origin: url.origin, idleMs, maxHeaderBytes, lender: this })
+    const { origin } = url
+    const connection = new Connection({ ...dialled, key, tenantId, origin, idleMs, maxHeaderBytes, lender: this })
     this.#open.add(connection)
     if (!this.#closing) return connection
     await connection.destroy()
     throw new EgressError('connection_lost')
   }
 
-  async #dial(url: URL, by: { passage: Passage; signal: AbortSignal }): Promise<Dialled> {
-    const { clock, connectTimeoutMs: timeoutMs } = this.#options
+  async #dial({ tenantId, url, signal }: Ask, visit: Visit | undefined): Promise<Dialled> {
+    const { clock, connectTimeoutMs } = this.#options
+    const passage = this.guard.passage(tenantId, url)
+    const timeoutMs = visit?.leftMs ?? connectTimeoutMs
     const secureContext = () => this.#context()
-    const dial = new Dial({ url, ...by, clock, timeoutMs, resolve: this.#resolve, secureContext })
-    this.#dials.add(dial)
+    const dial = new Dial({ url, signal, passage, visit, clock, timeoutMs, resolve: this.#resolve, secureContext })
+    this.#dials.set(dial, tenantId)
     try {
       return await dial.done
+    } catch (error) {
+      // It has its places until then.
+      if (visit) await dial.closed()
+      throw error
     } finally {
       this.#dials.delete(dial)
     }

@@ -23,13 +23,25 @@ export class IdlePools {
     return this.#pools.size
   }
 
-  /** The most recently used connection of a key that is usable. */
+  /** The most recently used connection of a key that is usable, out of the pool. */
   take(key: string): Connection | undefined {
     for (;;) {
       const connection = this.#pop(key)
       // One that is being closed leaves by itself.
       if (!connection || connection.usable) return connection
     }
+  }
+
+  /** As `take`, of those to one address. */
+  takeTo(key: string, address: string): Connection | undefined {
+    const connection = this.#pools.get(key)?.findLast((one) => one.usable && one.address === address)
+    if (connection) this.remove(connection)
+    return connection
+  }
+
+  /** The one that `take` would give, left in the pool. */
+  peek(key: string): Connection | undefined {
+    return this.#pools.get(key)?.findLast((one) => one.usable)
   }
 
   /** Keep a connection. Returns one that had to make room, to be destroyed. */

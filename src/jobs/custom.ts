@@ -51,10 +51,11 @@ function checked(kind: unknown, where: string): JobKind {
 
 function flawOf(kind: unknown): string | null {
   if (typeof kind !== 'object' || kind === null) return 'must be an object {name, spec, run}.'
-  const { name, spec, run, secrets, thread } = kind as Record<string, unknown>
+  const { name, spec, run, secrets, guarded, thread } = kind as Record<string, unknown>
   if (typeof name !== 'string' || !/^[a-z][a-z0-9_-]{0,63}$/.test(name)) return 'its name must match [a-z][a-z0-9_-]*.'
   if (typeof run !== 'function') return 'its run must be a function (spec, context).'
   if (secrets !== undefined && typeof secrets !== 'function') return 'its secrets must be a function (spec).'
+  if (guarded !== undefined) return 'it cannot be guarded: the guard sees the sockets of fetch alone; leave it out.'
   if (thread === true) return 'thread: true is not available yet; leave it out.'
   return isZodObject(spec) ? null : 'its spec must be a zod object (z.strictObject({…})).'
 }

@@ -15,6 +15,7 @@ export function fetchKind(parts: FetchParts): JobKind<FetchSpec> {
     description: 'One HTTP request. Redirects are followed; the response is the result.',
     spec: fetchSpec(parts.limits),
     hostOf,
+    guarded: true,
     onRestart: ({ method }) => (method === 'POST' || method === 'PATCH' ? 'fail' : 'retry'),
     secrets: ({ headers = {} }) =>
       Object.keys(headers)

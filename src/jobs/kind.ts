@@ -52,6 +52,11 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
   spec: z.ZodObject
   /** The target host (`host:port`) that the host cap counts, if the kind has one. */
   hostOf?(spec: Spec): string | undefined
+  /**
+   * Its sockets are opened by `src/egress`, and `objections` has the guard's verdict on them: a dry run may say that they are allowed. For
+   * kinds of this service alone; whatever else opens sockets of its own is not judged.
+   */
+  guarded?: boolean
   /** What to do with an attempt that a crash interrupted, when the job does not say. Default `retry`. */
   onRestart?(spec: Spec): 'retry' | 'fail'
   /** A repeated attempt goes on from the first one's start, as a sleep does. Default: it starts anew. */

@@ -72,7 +72,7 @@ export function buildJobSchema(kinds: readonly JobKind[]): JobSchema {
     kinds: [...byKind.keys()],
     // Every one of them extends the common fields and the literal kind: its output is a CommonSpec.
     byKind: byKind as ReadonlyMap<string, z.ZodType> as ReadonlyMap<string, z.ZodType<CommonSpec>>,
-    judged: new Set(kinds.filter((kind) => kind.hostOf && kind.objections).map(({ name }) => name)),
+    judged: new Set(kinds.filter(({ guarded }) => guarded).map(({ name }) => name)),
     objections: (job, tenantId) => kinds.find(({ name }) => name === job.kind)?.objections?.(job, tenantId) ?? [],
     job: z.union([...byKind.values()]) as z.ZodType as z.ZodType<CommonSpec>,
     components: kinds.map((kind) => componentOf(kind, byKind)),

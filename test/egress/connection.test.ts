@@ -1,6 +1,8 @@
 import { Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
 import { Connection, type ConnectionOptions } from '../../src/egress/connection.ts'
+import { Crowd, Visit } from '../../src/egress/visit.ts'
 
 function connectionOn(socket: Socket, raw: Socket, lender: Partial<ConnectionOptions['lender']> = {}): Connection {
   return new Connection({
@@ -8,6 +10,8 @@ function connectionOn(socket: Socket, raw: Socket, lender: Partial<ConnectionOpt
     raw,
     connectMs: 1,
     key: 'key',
+    tenantId: 'a',
+    address: '192.0.2.1',
     origin: 'http://a.test',
     idleMs: 4_000,
     maxHeaderBytes: 16_384,
@@ -38,6 +42,28 @@ describe('Connection', () => {
     await turn()
 
     await connectionOn(socket, socket).destroy()
+  })
+
+  it.each([
+    ['before it was occupied', true],
+    ['afterwards', false],
+  ])('leaves its places when the socket closed %s', async (_, isBefore) => {
+    const socket = new Socket()
+    const connection = connectionOn(socket, socket)
+    const crowd = new Crowd({ hostConcurrency: 1, addressConcurrency: 0 })
+    const visit = new Visit({ crowd, signal: new AbortController().signal, clock: systemClock, timeoutMs: 1 })
+    await visit.atHost('a.test:80')
+
+    if (isBefore) socket.destroy()
+    await turn()
+    connection.occupy(visit)
+    if (!isBefore) {
+      expect(crowd.hosts?.stats.held).toBe(1)
+      socket.destroy()
+      await turn()
+    }
+
+    expect(crowd.hosts?.stats.held).toBe(0)
   })
 
   it('survives an error of its socket', async () => {

@@ -9,6 +9,7 @@ import { FAKE_KINDS, type FakeOptions, startFake } from '../support/fake-parts.t
 const JUDGED: JobKind = {
   name: 'call',
   spec: z.strictObject({ to: z.string() }),
+  guarded: true,
   hostOf: (spec) => ('to' in spec ? String(spec.to) : undefined),
   objections: ({ to }) =>
     String(to).includes('evil')
@@ -106,8 +107,25 @@ describe('POST /v1/batches/validate', () => {
     expect(jobs.map(({ egress }) => egress)).toEqual([null, null])
   })
 
+  it('judges nothing of a kind whose sockets the guard does not see, however much it says of itself', async () => {
+    const { guarded: _, ...unjudged } = JUDGED
+    await using world = await startValidating({ kinds: [unjudged] })
+
+    const { jobs } = await world.validated({
+      jobs: [
+        { kind: 'call', to: 'a' },
+        { kind: 'call', to: 'evil' },
+      ],
+    })
+
+    expect(jobs.map(({ valid, egress }) => [valid, egress])).toEqual([
+      [true, null],
+      [false, 'denied'],
+    ])
+  })
+
   it('judges nothing of a kind that does not say where it may go', async () => {
-    const { objections: _, ...unjudged } = JUDGED
+    const { objections: _, guarded: __, ...unjudged } = JUDGED
     await using world = await startValidating({ kinds: [unjudged] })
 
     const { jobs } = await world.validated({ jobs: [{ kind: 'call', to: 'evil' }] })

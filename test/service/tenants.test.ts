@@ -258,6 +258,34 @@ describe('a tenant made anew under the name of a deleted one', () => {
     expect((await old.http.get('/v1/tenant')).status).toBe(401)
   })
 
+  it('gets no socket that the old one opened', async () => {
+    await using world = await withGuest()
+    const { service, caller } = world
+    await caller.run({ jobs: [service.fetch('/ok/old')] })
+    const before = service.origin.sockets.length
+    await remove(service).expect(204)
+
+    const fresh = await guest(service, 'guest')
+    await fresh.run({ jobs: [service.fetch('/ok/new')] })
+
+    expect([before, service.origin.sockets.length]).toEqual([1, 2])
+  })
+
+  it('is under its own egress rules at once, not under those of the old one', async () => {
+    await using world = await withGuest()
+    const { service } = world
+    await service.admin
+      .put('/v1/admin/tenants/guest')
+      .send({ egress: { deny: ['127.0.0.1'] } })
+      .expect(200)
+    await remove(service).expect(204)
+
+    const fresh = await guest(service, 'guest')
+    const { batch } = await fresh.run({ jobs: [service.fetch('/ok')] })
+
+    expect(batch.counts.succeeded).toBe(1)
+  })
+
   it('has all its slots, though an attempt of the old one ignores its abort; that one keeps its place in the server', async () => {
     await using world = await withGuest({ kinds: KINDS, maxConcurrency: 2, tenantConcurrency: 1 })
     const { service, caller } = world

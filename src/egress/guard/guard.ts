@@ -9,7 +9,7 @@ import type { EgressRules, EgressSettings } from './settings.ts'
 export type OnDenied = (facts: { tenantId: string; kind: Denial['kind']; detail: string }) => void
 
 /** Scheme, host and port as most URLs have them: what a parser could read otherwise (user names, brackets, escapes) is not plain. */
-const PLAIN_AUTHORITY = /^https?:\/\/[a-z0-9.-]+(?::\d+)?(?=[/?#]|$)/i
+const PLAIN_AUTHORITY = /^https?:\/\/[a-z0-9.-]+(?::\d{1,5})?(?=[/?#]|$)/i
 
 /** Authorities that are remembered. */
 const REMEMBERED = 1_024

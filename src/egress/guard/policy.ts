@@ -97,6 +97,12 @@ export class EgressPolicy {
     this.judge(target, [{ address, family: address.includes(':') ? 6 : 4 }] satisfies LookupAddress[])
   }
 
+  /** One spelling for every address of one destination: a mapped one and one behind a NAT64 are the IPv4 address. */
+  canonical(text: string): string {
+    const address = parseAddress(text)
+    return address ? formatAddress(this.#nat64.decode(address) ?? address) : text
+  }
+
   #checkText(text: string, port: number, name: string | undefined): Denial | undefined {
     const address = parseAddress(text)
     return address ? this.#checkAddress(address, port, name) : denied('address', 'an address that cannot be read')

@@ -70,11 +70,13 @@ export interface LocalEngineOptions {
   retentionMs: number
   /** Whether what was running at the end is there at the next start. */
   durable: boolean
-  /**
-   * Told of a tenant's settings before they act, at each change and at the start; of a deleted tenant's as soon as its work
-   * was told to stop: then they are those of a new one of its name, or none. May throw to refuse them.
-   */
+  /** Told of a tenant's settings before they act, at each change and at the start. May throw to refuse them. */
   onTenant?: (id: string, settings: TenantSettings) => void
+  /**
+   * Told of a deleted tenant in the turn in which all of its attempts, also those that ignore it, were told to stop: before anybody can
+   * come under its name.
+   */
+  onTenantDeleted?: (id: string) => void
   /** Called before each start of an attempt. An engine that shares its store may find out here that a tenant has moved. */
   beforeStart?: () => void
   events: RuntimeEvents & SealEvents
@@ -98,6 +100,7 @@ export class LocalEngine implements Engine {
   readonly #cursors: Cursors
   readonly #hosts: Hosts
   readonly #onTenant: (id: string, settings: TenantSettings) => void
+  readonly #onTenantDeleted: (id: string) => void
   readonly #stopped = new AbortController()
   #draining: Promise<void> | null = null
 
@@ -107,6 +110,7 @@ export class LocalEngine implements Engine {
     this.#clock = clock
     this.#durable = options.durable
     this.#onTenant = options.onTenant ?? (() => undefined)
+    this.#onTenantDeleted = options.onTenantDeleted ?? (() => undefined)
     this.#tenants = new Tenants({
       defaults: options.tenantDefaults,
       storedBytes: (id) => store.storedBytes(id),
@@ -327,9 +331,10 @@ export class LocalEngine implements Engine {
       throw new OverloadedError('The store cannot write now; nothing was deleted.', 5, { cause })
     }
     this.#tenants.forget(tenant)
-    void this.#runtime.discard(tenant).then(async () => {
-      // Not before: what it must not do holds for its attempts until they have been told to stop.
-      this.#onTenant(tenantId, this.#tenants.look(tenantId).settings)
+    const discarded = this.#runtime.discard(tenant)
+    // Not before: what it must not do holds for its attempts until they have been told to stop, and that they have.
+    this.#onTenantDeleted(tenantId)
+    void discarded.then(async () => {
       // No row is deleted before the last that may still be written is.
       await this.#runtime.journal.committed()
       goOn()

@@ -1,33 +1,47 @@
 import { describe, expect, it } from 'vitest'
-import type { TenantSettings } from '../../../src/engine/engine.ts'
-import { LocalEngine } from '../../../src/engine/local/engine.ts'
+import { z } from 'zod'
+import type { BatchSubmission, TenantSettings } from '../../../src/engine/engine.ts'
+import { LocalEngine, type LocalEngineOptions } from '../../../src/engine/local/engine.ts'
+import { OverloadedError } from '../../../src/errors.ts'
+import type { CommonSpec, JobKind } from '../../../src/jobs/kind.ts'
 import { Vault } from '../../../src/secrets/vault.ts'
 import { directStore } from '../../store/sqlite/direct-store.ts'
 import { FakeClock, turn } from '../../support/fake-clock.ts'
 import { DEFAULTS } from './live.ts'
 
 /** An engine that notes what it tells of tenants. */
-function startEngine(onTenant?: (id: string, settings: TenantSettings) => void) {
+function startEngine({
+  kinds = [],
+  ...own
+}: { kinds?: JobKind[] } & Pick<Partial<LocalEngineOptions>, 'onTenant' | 'onTenantDeleted' | 'events'> = {}) {
   const told: [id: string, settings: TenantSettings][] = []
+  const deleted: string[] = []
   const store = directStore(':memory:')
   const engine = new LocalEngine({
     vault: new Vault([Buffer.alloc(32, 'key')]),
     store,
     clock: new FakeClock(),
-    kinds: new Map(),
+    kinds: new Map(kinds.map((kind) => [kind.name, kind])),
     maxConcurrency: 100,
     hostConcurrency: 0,
     tenantDefaults: DEFAULTS,
     retentionMs: 1_000,
     durable: true,
-    onTenant: onTenant ?? ((id, settings) => told.push([id, settings])),
+    onTenant: (id, settings) => told.push([id, settings]),
+    onTenantDeleted: (id) => deleted.push(id),
     events: { stuck: refuse, commitFailed: refuse, retentionFailed: refuse, secretUnreadable: refuse },
+    ...own,
   })
   const close = async () => {
     await engine.shutdown()
     await store.close()
   }
-  return { engine, store, told, [Symbol.asyncDispose]: close }
+  return { engine, store, told, deleted, [Symbol.asyncDispose]: close }
+}
+
+function batchOf(jobs: CommonSpec[]): BatchSubmission {
+  const none = { name: null, labels: {}, timeoutMs: null, maxConcurrency: null, open: false, context: {} }
+  return { policy: 'all_settled', ...none, n: null, hedgeDelayMs: null, jobs }
 }
 
 function refuse(): never {
@@ -50,27 +64,15 @@ describe('onTenant', () => {
   })
 
   it('is told before they act, and what it refuses is not applied', async () => {
-    await using world = startEngine(() => {
-      throw new RangeError('no such entry')
+    await using world = startEngine({
+      onTenant: () => {
+        throw new RangeError('no such entry')
+      },
     })
 
     expect(() => world.engine.applyTenant('acme', { maxConcurrency: 9 })).toThrow(RangeError)
 
     expect(world.engine.tenant('acme').limits.maxConcurrency).toBe(DEFAULTS.maxConcurrency)
-  })
-
-  it('is told of a deleted tenant once its work was told to stop, not before', async () => {
-    await using world = startEngine()
-    const { engine, told } = world
-    engine.applyTenant('acme', EGRESS)
-
-    await engine.deleteTenant('acme')
-    const atOnce = told.length
-    await turn()
-    await turn()
-
-    expect(atOnce).toBe(1)
-    expect(told.slice(1)).toEqual([['acme', {}]])
   })
 
   it('keeps what a new tenant of the same name was given meanwhile', async () => {
@@ -84,6 +86,59 @@ describe('onTenant', () => {
     await turn()
 
     expect(told.at(-1)).toEqual(['acme', EGRESS])
+  })
+})
+
+describe('onTenantDeleted', () => {
+  it('is told when every attempt was told to stop, also one that ignores it, and before the name is free', async () => {
+    const deaf = Promise.withResolvers<null>()
+    const signals: AbortSignal[] = []
+    const kind: JobKind = {
+      name: 'deaf',
+      spec: z.strictObject({}),
+      run: (_spec, { signal }) => {
+        signals.push(signal)
+        return deaf.promise
+      },
+    }
+    const seen: boolean[][] = []
+    await using world = startEngine({
+      kinds: [kind],
+      onTenantDeleted: () => seen.push(signals.map(({ aborted }) => aborted)),
+    })
+    const { engine } = world
+    await engine.submit('acme', batchOf([{ kind: 'deaf' }, { kind: 'deaf' }]))
+    while (signals.length < 2) await turn()
+
+    await engine.deleteTenant('acme')
+
+    expect(seen).toEqual([[true, true]])
+    deaf.resolve(null)
+  })
+
+  it('is not told when nothing could be deleted', async () => {
+    const noop = () => undefined
+    const events = { stuck: noop, commitFailed: noop, retentionFailed: noop, secretUnreadable: noop }
+    await using world = startEngine({ events })
+    const { engine, store, deleted } = world
+    engine.applyTenant('acme', {})
+    await store.close()
+
+    await expect(engine.deleteTenant('acme')).rejects.toThrow(OverloadedError)
+    expect(deleted).toEqual([])
+  })
+
+  it('is told of that tenant, once', async () => {
+    await using world = startEngine()
+    const { engine, deleted } = world
+    engine.applyTenant('acme', {})
+    engine.applyTenant('other', {})
+
+    await engine.deleteTenant('acme')
+    await turn()
+    await turn()
+
+    expect(deleted).toEqual(['acme'])
   })
 })
 
