@@ -48,6 +48,8 @@ export class KeyRing {
   readonly #admin: Buffer | null
   readonly #open: boolean
   readonly #keys = new Map<string, KeyRow>()
+  /** There are keys, or were: this is no first start. */
+  #hadKeys = false
 
   constructor({ store, clock, adminKey, auth = 'on' }: KeyRingOptions) {
     this.#store = store
@@ -58,22 +60,23 @@ export class KeyRing {
   }
 
   /**
-   * Read all keys. On a first start, with neither key nor tenant {@link DEFAULT_TENANT}, makes both.
+   * Read all keys. On a first start, which is one on a store that never had a key, makes tenant {@link DEFAULT_TENANT} with one.
+   * An operator who deletes the last key, or that tenant, finds neither again.
    *
    * @param options.first - False: the key is made by a later call of `first`. Default true.
    * @returns The new key's text, to be printed once; null when there were keys, or none are needed.
    */
   async load({ first = true } = {}): Promise<string | null> {
     for (const row of await this.#store.keys()) this.#keys.set(row.id, row)
+    this.#hadKeys = await this.#store.hadKeys()
     const tenants = await this.#store.tenants()
-    if (!tenants.some(({ id }) => id === DEFAULT_TENANT) && (this.#keys.size === 0 || this.#open))
-      await this.#putDefault()
+    if (!tenants.some(({ id }) => id === DEFAULT_TENANT) && (!this.#hadKeys || this.#open)) await this.#putDefault()
     return first ? await this.first() : null
   }
 
-  /** The text of the first key, made now; null when there are keys, or none are needed. */
+  /** The text of the first key, made now; null when there are keys, or were, or none are needed. */
   async first(): Promise<string | null> {
-    if (this.#open || this.#keys.size > 0) return null
+    if (this.#open || this.#hadKeys) return null
     return (await this.create({ tenantId: DEFAULT_TENANT, name: 'first' })).text
   }
 
@@ -146,6 +149,7 @@ export class KeyRing {
 
   async #put(row: KeyRow): Promise<void> {
     await this.#store.putKey(row)
+    this.#hadKeys = true
     this.#keys.set(row.id, row)
   }
 

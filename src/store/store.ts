@@ -26,6 +26,8 @@ export interface KeyRow {
 export interface DirectoryStore {
   tenants(): Promise<TenantRow[]>
   keys(): Promise<KeyRow[]>
+  /** Whether there ever was a key, deleted since or not. */
+  hadKeys(): Promise<boolean>
   /** Insert or replace by `id`. */
   putTenant(row: TenantRow): Promise<void>
   /** Insert or replace by `id`. */

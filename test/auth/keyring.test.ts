@@ -183,6 +183,56 @@ describe('KeyRing.load', () => {
     expect(await new KeyRing({ store, clock }).load()).toBeNull()
   })
 
+  it('makes neither again when an operator has deleted the tenant with its keys', async () => {
+    const store = new FakeDirectory()
+    const clock = new StillClock()
+    await new KeyRing({ store, clock }).load()
+    store.drop('default')
+    const ring = new KeyRing({ store, clock })
+
+    expect([await ring.load(), await ring.first()]).toEqual([null, null])
+    expect([store.tenantRows.size, store.keyRows.size]).toEqual([0, 0])
+  })
+
+  it('makes the key at the next start when this one ended before it was stored', async () => {
+    const store = new FakeDirectory()
+    const clock = new StillClock()
+    const { putKey } = store
+    store.putKey = () => Promise.reject(new Error('disk full'))
+    await expect(new KeyRing({ store, clock }).load()).rejects.toThrow('disk full')
+    store.putKey = putKey
+    const ring = new KeyRing({ store, clock })
+
+    const text = await ring.load()
+
+    expect(ring.authenticate(bearer(text ?? ''))).toMatchObject({ tenantId: 'default' })
+  })
+
+  it('makes no second first key for whoever asks late', async () => {
+    const ring = new KeyRing({ store: new FakeDirectory(), clock: new StillClock() })
+    await ring.load({ first: false })
+
+    expect([await ring.first(), await ring.first()]).toEqual([expect.stringMatching(/^gth_/), null])
+  })
+
+  it('makes the key where authentication was off before', async () => {
+    const store = new FakeDirectory()
+    const clock = new StillClock()
+    await new KeyRing({ store, clock, auth: 'off' }).load()
+
+    expect(await new KeyRing({ store, clock }).load()).toMatch(/^gth_/)
+  })
+
+  it('makes the tenant again when authentication is off: everybody is it', async () => {
+    const store = new FakeDirectory()
+    const clock = new StillClock()
+    await new KeyRing({ store, clock }).load()
+    store.drop('default')
+
+    expect(await new KeyRing({ store, clock, auth: 'off' }).load()).toBeNull()
+    expect([...store.tenantRows.keys()]).toEqual(['default'])
+  })
+
   it('makes the tenant but no key when authentication is off', async () => {
     const store = new FakeDirectory()
 

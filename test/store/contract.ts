@@ -791,6 +791,22 @@ const KEY: KeyRow = {
 
 function directory(open: Open): void {
   describe('tenants and keys', () => {
+    it('say whether there ever was a key, gone with its tenant or not, and after one that was not stored', async () => {
+      await using under = await open()
+      const { store } = under
+      await store.putTenant(TENANT)
+      const said = [await store.hadKeys()]
+      await expect(store.putKey({ ...KEY, hash: null as unknown as string })).rejects.toThrow('NOT NULL')
+      said.push(await store.hadKeys())
+
+      await store.putKey({ ...KEY, tenantId: TENANT.id })
+      said.push(await store.hadKeys())
+      await store.deleteTenant(TENANT.id, 0)
+      said.push(await store.hadKeys())
+
+      expect([said, await store.keys()]).toEqual([[false, false, true, true], []])
+    })
+
     it('come back as they were put, and are replaced by id', async () => {
       await using under = await open()
       const { store } = under

@@ -41,6 +41,7 @@ export const FAKE_KINDS: JobKind[] = [
 export class FakeDirectory implements DirectoryStore {
   readonly tenantRows = new Map<string, TenantRow>()
   readonly keyRows = new Map<string, KeyRow>()
+  #hadKeys = false
   async tenants(): Promise<TenantRow[]> {
     return [...this.tenantRows.values()]
   }
@@ -52,6 +53,10 @@ export class FakeDirectory implements DirectoryStore {
   }
   async putKey(row: KeyRow): Promise<void> {
     this.keyRows.set(row.id, row)
+    this.#hadKeys = true
+  }
+  async hadKeys(): Promise<boolean> {
+    return this.#hadKeys
   }
   /** A tenant with its keys, as the engine has its store do it. */
   drop(tenantId: string): void {

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreUnusableError } from '../../errors.ts'
 import { MIGRATIONS } from './migrations.ts'
+import { unusable } from './unusable.ts'
 
 /** `GATHERD_DATA_DIR` for a store that keeps nothing. */
 export const IN_MEMORY = ':memory:'
@@ -31,11 +32,13 @@ export function openWriter(dataDir: string): DatabaseSync {
   }
 }
 
-/** A second connection that sees committed data only. The database must exist. */
+/** A second connection that sees committed data only. The database must exist. @throws {StoreUnusableError} */
 export function openReader(dataDir: string): DatabaseSync {
-  const database = new DatabaseSync(databasePath(dataDir), { readOnly: true, timeout: 5_000 })
-  database.exec('PRAGMA cache_size = -32000')
-  return database
+  return usable(dataDir, () => {
+    const database = new DatabaseSync(databasePath(dataDir), { readOnly: true, timeout: 5_000 })
+    database.exec('PRAGMA cache_size = -32000')
+    return database
+  })
 }
 
 /**
@@ -51,7 +54,8 @@ export function lockDirectory(dataDir: string): DatabaseSync | null {
     lock.exec('BEGIN EXCLUSIVE')
   } catch (cause) {
     lock.close()
-    const why = isBusy(cause) ? 'another gatherd process is using it' : messageOf(cause)
+    if (!isBusy(cause)) throw unusable(dataDir, DATABASE_FILE, cause)
+    const why = 'another gatherd process is using it'
     throw new StoreUnusableError(`The data directory ${dataDir} cannot be used: ${why}.`, { cause })
   }
   return lock
@@ -102,15 +106,10 @@ function usable<T>(dataDir: string, open: () => T): T {
   try {
     return open()
   } catch (cause) {
-    if (cause instanceof StoreUnusableError) throw cause
-    throw new StoreUnusableError(`The data directory ${dataDir} cannot be used: ${messageOf(cause)}.`, { cause })
+    throw cause instanceof StoreUnusableError ? cause : unusable(dataDir, DATABASE_FILE, cause)
   }
 }
 
 function isBusy(thrown: unknown): boolean {
   return thrown instanceof Error && 'errcode' in thrown && thrown.errcode === 5
-}
-
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
 }

@@ -79,6 +79,10 @@ export class SqliteReader {
     }))
   }
 
+  hadKeys(): boolean {
+    return this.#get(`SELECT 1 FROM meta WHERE key = 'keyed'`) !== undefined
+  }
+
   idempotent(tenantId: string, key: string): { hash: string; answer: string } | null {
     const sql = `SELECT request_hash, answer FROM idempotency WHERE tenant_id = ?1 AND key = ?2 AND no > ${lastDead('?1')}`
     const row = this.#get(sql, tenantId, key)

@@ -11,9 +11,10 @@ import type {
   Store,
   TenantRow,
 } from '../store.ts'
-import { IN_MEMORY } from './open.ts'
+import { DATABASE_FILE, IN_MEMORY } from './open.ts'
 import type { StoredBytes } from './stored.ts'
-import { StoreThread } from './thread.ts'
+import { StoreError, StoreThread } from './thread.ts'
+import { unusable } from './unusable.ts'
 
 /**
  * The store over SQLite: one thread writes and fsyncs, another reads, so neither an fsync nor a long read is ever waited
@@ -63,7 +64,10 @@ export class SqliteStore implements Store {
     } catch (error) {
       await reader.close()
       await writer.close()
-      throw error
+      // It was opened, and then could not be written.
+      throw error instanceof StoreError && /readonly/.test(error.message)
+        ? unusable(dataDir, DATABASE_FILE, error)
+        : error
     }
   }
 
@@ -89,6 +93,10 @@ export class SqliteStore implements Store {
 
   keys(): Promise<KeyRow[]> {
     return this.#reader.call('keys')
+  }
+
+  hadKeys(): Promise<boolean> {
+    return this.#reader.call('hadKeys')
   }
 
   putTenant(row: TenantRow): Promise<void> {

@@ -59,7 +59,10 @@ export class SqliteWriter {
   putKey(row: KeyRow): void {
     const scopes = JSON.stringify(row.scopes)
     const { id, tenantId, name, hash, createdAt, expiresAt, revokedAt } = row
-    this.#statements.putKey.run(id, tenantId, name, hash, scopes, createdAt, expiresAt, revokedAt)
+    this.#transaction(() => {
+      this.#statements.putKey.run(id, tenantId, name, hash, scopes, createdAt, expiresAt, revokedAt)
+      this.#statements.keyed.run()
+    })
   }
 
   deleteTenant(tenantId: string, lastNo: number): void {
@@ -150,6 +153,7 @@ const SQL = {
   headBytes: `SELECT ${BYTES.batches} AS bytes FROM batches WHERE no = ?`,
   specBytes: `SELECT ${sumOf('specs')} AS bytes FROM specs WHERE id >= ? AND id < ?`,
   recordBytes: `SELECT ${sumOf('records')} AS bytes FROM records WHERE id >= ? AND id < ?`,
+  keyed: `INSERT OR IGNORE INTO meta (key, value) VALUES ('keyed', 1)`,
   putTenant: 'INSERT OR REPLACE INTO tenants (id, settings, created_at) VALUES (?, ?, ?)',
   putKey: `INSERT OR REPLACE INTO keys (id, tenant_id, name, hash, scopes, created_at, expires_at, revoked_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,

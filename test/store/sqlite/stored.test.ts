@@ -91,7 +91,7 @@ describe('what a tenant keeps', () => {
     await store.commit(submission(1, 1))
     const before = store.storedBytes('acme')
 
-    await expect(store.commit({ ...submission(2, 5), batches: submission(1, 0).batches })).rejects.toThrow()
+    await expect(store.commit({ ...submission(2, 5), logs: submission(1, 0).logs })).rejects.toThrow('UNIQUE')
     await store.commit(group({ records: [recordRow(1, 0)] }))
 
     expect(store.storedBytes('acme')).toBe(before + 64)
