@@ -19,8 +19,12 @@ case "${1:-}" in
     names=(chromium chromium-browser google-chrome)
     package=chromium
     ;;
+  nginx)
+    names=(nginx)
+    package=nginx-light
+    ;;
   *)
-    echo "usage: need.sh chromium" >&2
+    echo "usage: need.sh chromium | nginx" >&2
     exit 2
     ;;
 esac
