@@ -9,12 +9,14 @@ import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
 import { boundBodies } from './http/bodies.ts'
 import { takeJsonOnly } from './http/body.ts'
+import { boundConnections, slowness } from './http/connections.ts'
 import { answerClientError, answerForNode, answerProblems, routableUrl, sendProblem } from './http/edge.ts'
 import { documentationCsp } from './http/headers.ts'
+import { refuseOtherSites } from './http/local.ts'
 import { Observers } from './http/observers.ts'
 import { componentsOf, openApiOptions } from './http/openapi.ts'
 import { shedUnderPressure } from './http/pressure.ts'
-import { trustedProxies } from './http/proxies.ts'
+import { trustedProxies, warnOfUnknownProxies } from './http/proxies.ts'
 import { RequestLimits } from './http/rate-limit.ts'
 import { RouteTable } from './http/route-table.ts'
 import { validatorCompiler } from './http/validator.ts'
@@ -38,10 +40,10 @@ export interface AppParts {
   logger: FastifyBaseLogger
   /** Shown in the OpenAPI document. */
   version?: string
+  /** What the container of the process may have in memory, as Node tells it; absent: nobody knows. */
+  memoryLimitBytes?: number | undefined
 }
 
-/** A request that has not arrived after this long is given up. */
-const REQUEST_TIMEOUT_MS = 30_000
 /** A connection on which nothing moves for this much longer than the longest wait is closed; streams are kept. */
 const IDLE_MARGIN_MS = 60_000
 /** How long a reader may take for the end of its stream when the server closes. */
@@ -56,23 +58,27 @@ export function buildApp(parts: AppParts): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: newId,
     bodyLimit: config.bodyLimitBytes,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: config.requestTimeoutMs,
     trustProxy: trustedProxies(config.trustProxy),
     connectionTimeout: config.maxWaitMs + IDLE_MARGIN_MS,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     // Node's answer to a missing Host has no body; ours has.
-    http: { requireHostHeader: false },
+    http: { requireHostHeader: false, ...slowness(config) },
     // A malformed id, however long, is an id that is not found.
     routerOptions: { maxParamLength: 16_384 },
     rewriteUrl: ({ url }) => routableUrl(url),
     frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
     clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),
   })
+  warnOfUnknownProxies(app)
+  // Before anything is answered, a path that there is none of included.
+  refuseOtherSites(app, config)
   prepare(app, newId)
+  boundConnections(app, config, parts.clock)
   boundBodies(app, config)
   logAnswers(app, parts.clock)
-  shedUnderPressure(app, config, parts.clock)
+  shedUnderPressure(app, config, { clock: parts.clock, memoryLimitBytes: parts.memoryLimitBytes })
   serve(app, parts, closingSignal(app, parts.clock))
   return app
 }

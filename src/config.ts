@@ -83,6 +83,21 @@ const TABLE = {
     whole(0, Number.MAX_SAFE_INTEGER, 0),
     'Request bodies that are on their way or held, in bytes; `0`: four times the largest body.',
   ],
+  maxConnections: [
+    'GATHERD_MAX_CONNECTIONS',
+    whole(1, 1_000_000, 10_000),
+    'Connections that may be open at once; more are dropped.',
+  ],
+  maxConnectionsPerAddress: [
+    'GATHERD_MAX_CONNECTIONS_PER_ADDRESS',
+    whole(0, 1_000_000, 5_000),
+    'Connections of one address, if no proxy is trusted; `0`: any number.',
+  ],
+  requestTimeoutMs: [
+    'GATHERD_REQUEST_TIMEOUT_MS',
+    whole(100, 3_600_000, 30_000),
+    'How long a request may take to arrive, in milliseconds.',
+  ],
   maxWaitMs: [
     'GATHERD_MAX_WAIT_MS',
     whole(0, 3_600_000, 60_000),
@@ -102,6 +117,11 @@ const TABLE = {
     'GATHERD_MAX_HEAP_BYTES',
     whole(0, Number.MAX_SAFE_INTEGER, 0),
     'New work is refused while the heap is larger than this; `0`: than nine tenths of what V8 may take.',
+  ],
+  maxRssBytes: [
+    'GATHERD_MAX_RSS_BYTES',
+    whole(0, Number.MAX_SAFE_INTEGER, 0),
+    "New work is refused while the process has more memory than this; `0`: than nine tenths of its container's.",
   ],
   drainGraceMs: [
     'GATHERD_DRAIN_GRACE_MS',

@@ -132,12 +132,12 @@ export class TooManyObserversError extends ServiceError {
   }
 }
 
-/** Too many keys from the caller's address were no good lately: this one was not looked at. */
+/** Too many keys from the caller's address were no good lately, and neither is this one, as far as it was looked at. */
 export class TooManyFailedKeysError extends ServiceError {
   readonly code = 'rate_limited'
   override readonly retryAfterS: number
   constructor(retryAfterS: number) {
-    super('Too many requests with a bad key came from your address; this one was not looked at.')
+    super('Too many requests with a bad key came from your address, and this one has no good key either.')
     this.retryAfterS = retryAfterS
   }
 }

@@ -61,7 +61,8 @@ type Signal = Parameters<Parameters<Io['onSignal']>[0]>[0]
 
 function io(args: string[], onSignal: Io['onSignal']): Io {
   const { env, stdin, stdout, stderr } = process
-  return { args, env, stdin, stdout, stderr, onSignal, exit: (status) => process.exit(status) }
+  const memoryLimitBytes = process.constrainedMemory()
+  return { args, env, stdin, stdout, stderr, onSignal, memoryLimitBytes, exit: (status) => process.exit(status) }
 }
 
 function onSignal(listener: (signal: 'SIGTERM' | 'SIGINT') => void): () => void {

@@ -28,6 +28,8 @@ export interface Surroundings {
   cwd?: string
   /** Leave the first key to a call of `keys.first()`: whoever is to see it must be there. Default false. */
   firstKeyLater?: boolean
+  /** What the container of the process may have in memory, as Node tells it; absent: nobody knows. */
+  memoryLimitBytes?: number | undefined
   /** The service cannot go on: the store's thread died. */
   onFatal: (error: Error) => void
 }
@@ -199,13 +201,14 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
   const parts = await wireEngine(config, around)
   try {
     const { engine, store, kinds } = parts
-    const { clock, logger, version } = around
+    const { clock, logger, version, memoryLimitBytes } = around
     const keys = new KeyRing({ store, clock, adminKey: config.adminKey, auth: config.auth })
     const firstKey = await keys.load({ first: !around.firstKeyLater })
     // Not before: what was left runs again while the HTTP side is loaded.
     const { buildApp } = await import('./app.ts')
     const egressProblem: EgressEntryCheck = (list, entry) => findProblems({ [list]: [entry] })[0]?.detail
-    const app = buildApp({ engine, keys, directory: store, config, kinds, clock, egressProblem, logger, version })
+    const outside = { clock, logger, version, memoryLimitBytes }
+    const app = buildApp({ engine, keys, directory: store, config, kinds, egressProblem, ...outside })
     const close = async () => {
       await engine.drain(0)
       await app.close()

@@ -60,22 +60,28 @@ function refused(request: FastifyRequest, reply: FastifyReply, payload: unknown)
 }
 
 /**
- * Who calls. An address that has failed too often is refused before anything is looked up or hashed, but for keys that
- * were good there before; a request without a key fails without being counted.
+ * Who calls. After too many failures of an address a bad key is told to wait, most of them unseen, and a good one is good all the same; a
+ * request without a key fails without being counted.
  * @throws {EdgeError} {TooManyFailedKeysError}
  */
 function known(request: FastifyRequest, keys: KeyRing, failures: FailedKeys): Caller {
-  const { authorization } = request.headers
+  const { authorization = '' } = request.headers
+  if (authorization.trim() === '') return keys.authenticate(undefined) ?? refuse(0)
   // A client that has gone has no address any more.
   const address = request.ip ?? ''
-  const isKey = (authorization?.trim() ?? '') !== ''
-  const waitMs = isKey ? failures.blockedFor(address, authorization ?? '') : 0
-  if (waitMs > 0) throw new TooManyFailedKeysError(waitMs / 1_000)
+  const waitMs = failures.blockedFor(address)
+  if (waitMs > 0 && !failures.looksAnyway(address, authorization)) refuse(waitMs)
   const caller = isRepeated(request) ? null : keys.authenticate(authorization)
-  if (isKey && caller === null) failures.failed(address, authorization ?? '')
-  if (caller === null) throw unauthenticated()
-  if (isKey) failures.succeeded(address, authorization ?? '')
+  if (caller === null) {
+    failures.failed(address, authorization)
+    refuse(waitMs)
+  }
+  failures.succeeded(address, authorization)
   return caller
+}
+
+function refuse(waitMs: number): never {
+  throw waitMs > 0 ? new TooManyFailedKeysError(waitMs / 1_000) : unauthenticated()
 }
 
 function opened(keys: KeyRing, key: { id: string; expiresAt: number | null }, { raw }: FastifyReply): Session {

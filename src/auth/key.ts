@@ -16,6 +16,11 @@ export function keyIdOf(text: string): string | null {
   return match && match[3] === checksum(text.slice(0, text.lastIndexOf('_'))) ? (match[1] ?? null) : null
 }
 
+/** The key in an `Authorization` header; empty when that is no bearer's. */
+export function bearerOf(header: string | undefined): string {
+  return /^bearer +([\x21-\x7e]{1,512})$/i.exec(header ?? '')?.[1] ?? ''
+}
+
 /** SHA-256: a key has 256 random bits, so nothing slower would make it safer. */
 export function digestOf(text: string): Buffer {
   return createHash('sha256').update(text).digest()

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { NotFoundError } from '../errors.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../store/store.ts'
-import { digestOf, keyIdOf, newKey } from './key.ts'
+import { bearerOf, digestOf, keyIdOf, newKey } from './key.ts'
 import { type Session, Sessions } from './sessions.ts'
 
 /** What a key may be used for. */
@@ -132,7 +132,7 @@ export class KeyRing {
    * known one.
    */
   authenticate(header: string | undefined): Caller | null {
-    const text = /^bearer +([\x21-\x7e]{1,512})$/i.exec(header ?? '')?.[1] ?? ''
+    const text = bearerOf(header)
     const digest = digestOf(text)
     if (this.#admin && timingSafeEqual(digest, this.#admin)) return 'admin'
     if (this.#open) return { tenantId: DEFAULT_TENANT, scopes: ['jobs'], key: null }

@@ -10,6 +10,8 @@ export interface Io {
   stderr: Writable & { isTTY?: boolean; columns?: number }
   /** Calls `listener` at each SIGTERM or SIGINT until the returned function is called. */
   onSignal(listener: (signal: 'SIGTERM' | 'SIGINT') => void): () => void
+  /** What the container of the process may have in memory, in bytes; without a limit 0 or more than there is. Absent: nobody knows. */
+  memoryLimitBytes?: number
   /** End the process now, without waiting for anything. */
   exit(status: number): never
 }

@@ -34,6 +34,7 @@ export const serve: Command = async (io) => {
     logger,
     version: packageJson.version,
     firstKeyLater: true,
+    memoryLimitBytes: io.memoryLimitBytes,
     onFatal,
   })
   const url = await listen(service, config)

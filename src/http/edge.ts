@@ -97,7 +97,8 @@ function endWithProblem(socket: Duplex, error: ServiceError, instance: string): 
   const length = String(Buffer.byteLength(body))
   const all = { ...SECURITY_HEADERS, ...headers, connection: 'close', 'content-length': length }
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
-  socket.end(`HTTP/1.1 ${problem.status} ${problem.title}\r\n${lines.join('')}\r\n${body}`)
+  // Not half of it: whoever never closes his own half would keep it.
+  socket.end(`HTTP/1.1 ${problem.status} ${problem.title}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy())
 }
 
 /** True when the head of another answer is on this socket already: nothing can be put after it. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { FailedKeys, MAX_FAILURES, placeOf, WINDOW_MS } from '../../src/http/failures.ts'
+import { newKey } from '../../src/auth/key.ts'
+import { FailedKeys, MAX_EXTRA_FAILURES, MAX_FAILURES, placeOf, WINDOW_MS } from '../../src/http/failures.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 function start() {
@@ -16,12 +17,12 @@ describe('FailedKeys', () => {
     const { failures, fail } = start()
 
     fail(MAX_FAILURES - 1)
-    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(0)
+    expect(failures.blockedFor('10.0.0.1')).toBe(0)
     fail(1)
 
     expect(MAX_FAILURES).toBe(20)
-    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(WINDOW_MS)
-    expect(failures.blockedFor('10.0.0.2', 'Bearer x')).toBe(0)
+    expect(failures.blockedFor('10.0.0.1')).toBe(WINDOW_MS)
+    expect(failures.blockedFor('10.0.0.2')).toBe(0)
   })
 
   it('never looks at more than twenty in any minute', () => {
@@ -30,7 +31,7 @@ describe('FailedKeys', () => {
 
     for (let second = 0; second < 600; second++) {
       for (let i = 0; i < 3; i++) {
-        if (failures.blockedFor('a', 'Bearer x') > 0) continue
+        if (failures.blockedFor('a') > 0) continue
         looked.push(clock.now())
         failures.failed('a', 'Bearer x')
       }
@@ -47,34 +48,75 @@ describe('FailedKeys', () => {
     fail(1)
     clock.advance(30_000)
     fail(MAX_FAILURES - 1)
-    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(30_000)
+    expect(failures.blockedFor('10.0.0.1')).toBe(30_000)
 
     clock.advance(30_000)
 
-    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(0)
+    expect(failures.blockedFor('10.0.0.1')).toBe(0)
     fail(1)
-    expect(failures.blockedFor('10.0.0.1', 'Bearer x')).toBe(30_000)
+    expect(failures.blockedFor('10.0.0.1')).toBe(30_000)
   })
 
-  it('goes on to look at a key that was good there before, and at no other', () => {
+  it('goes on to look at what could be a key of a tenant, known there or not, however many were none', () => {
     const { failures, fail } = start()
-    failures.succeeded('10.0.0.1', 'Bearer good')
-    failures.succeeded('10.0.0.2', 'Bearer elsewhere')
     fail(MAX_FAILURES)
 
-    expect(failures.blockedFor('10.0.0.1', 'Bearer good')).toBe(0)
-    expect(failures.blockedFor('10.0.0.1', 'Bearer elsewhere')).toBeGreaterThan(0)
+    for (let i = 0; i < 100; i++) {
+      const header = `Bearer ${newKey().text}`
+      expect(failures.looksAnyway('10.0.0.1', header)).toBe(true)
+      failures.failed('10.0.0.1', header)
+    }
+
+    expect(failures.blockedFor('10.0.0.1')).toBe(WINDOW_MS)
   })
 
-  it('no longer looks at a key that is good no more', () => {
+  it.each<[string, (key: string) => string]>([
+    ['has another checksum', (key) => `Bearer ${key.slice(0, -1)}${key.endsWith('0') ? '1' : '0'}`],
+    ['is mistyped', (key) => `Bearer ${key.replace('gth_', 'gth-')}`],
+    ['is cut', (key) => `Bearer ${key.slice(0, -1)}`],
+    ['comes in another scheme', (key) => `Basic ${key}`],
+    ['is nothing', () => 'Bearer'],
+  ])('does not go on to look at what %s, when five of that were no good', (_what, header) => {
     const { failures, fail } = start()
-    failures.succeeded('10.0.0.1', 'Bearer revoked')
     fail(MAX_FAILURES)
-    expect(failures.blockedFor('10.0.0.1', 'Bearer revoked')).toBe(0)
+    const text = header(newKey().text)
+    for (let i = 0; i < MAX_EXTRA_FAILURES; i++) {
+      expect(failures.looksAnyway('10.0.0.1', text)).toBe(true)
+      failures.failed('10.0.0.1', text)
+    }
 
-    failures.failed('10.0.0.1', 'Bearer revoked')
+    expect(failures.looksAnyway('10.0.0.1', text)).toBe(false)
+    expect(failures.looksAnyway('10.0.0.2', text)).toBe(true)
+  })
 
-    expect(failures.blockedFor('10.0.0.1', 'Bearer revoked')).toBeGreaterThan(0)
+  it('lets what keys of tenants have failed take nothing of the five', () => {
+    const { failures, fail } = start()
+    fail(MAX_FAILURES)
+    for (let i = 0; i < 50; i++) failures.failed('10.0.0.1', `Bearer ${newKey().text}`)
+
+    expect(failures.looksAnyway('10.0.0.1', 'Bearer admin')).toBe(true)
+  })
+
+  it('looks at five more when a minute is over', () => {
+    const { clock, failures, fail } = start()
+    fail(MAX_FAILURES + MAX_EXTRA_FAILURES)
+    expect(failures.looksAnyway('10.0.0.1', 'Bearer x')).toBe(false)
+
+    clock.advance(WINDOW_MS)
+
+    expect(failures.blockedFor('10.0.0.1')).toBe(0)
+    expect(failures.looksAnyway('10.0.0.1', 'Bearer x')).toBe(true)
+  })
+
+  it('goes on to look at the admin key where it was good before, and nowhere else', () => {
+    const { failures, fail } = start()
+    failures.succeeded('10.0.0.1', 'Bearer admin')
+    failures.succeeded('10.0.0.1', `Bearer ${newKey().text}`)
+    for (const address of ['10.0.0.1', '10.0.0.2']) fail(MAX_FAILURES + MAX_EXTRA_FAILURES, address)
+
+    expect(failures.looksAnyway('10.0.0.1', 'Bearer admin')).toBe(true)
+    expect(failures.looksAnyway('10.0.0.1', 'Bearer admin2')).toBe(false)
+    expect(failures.looksAnyway('10.0.0.2', 'Bearer admin')).toBe(false)
   })
 
   it('counts a /64 as one client', () => {
@@ -82,8 +124,8 @@ describe('FailedKeys', () => {
     fail(MAX_FAILURES / 2, '2001:db8:0:1::1')
     fail(MAX_FAILURES / 2, '2001:db8:0:1:ffff::2')
 
-    expect(failures.blockedFor('2001:db8:0:1:1:2:3:4', 'Bearer x')).toBeGreaterThan(0)
-    expect(failures.blockedFor('2001:db8:0:2::1', 'Bearer x')).toBe(0)
+    expect(failures.blockedFor('2001:db8:0:1:1:2:3:4')).toBeGreaterThan(0)
+    expect(failures.blockedFor('2001:db8:0:2::1')).toBe(0)
   })
 
   it('remembers so many addresses and no more, the newest', () => {
@@ -96,18 +138,8 @@ describe('FailedKeys', () => {
     fail(MAX_FAILURES, 'last')
 
     expect(failures.size).toBe(20_000)
-    expect(failures.blockedFor('first', 'Bearer x')).toBe(0)
-    expect(failures.blockedFor('last', 'Bearer x')).toBeGreaterThan(0)
-  })
-
-  it('remembers so many good keys of an address and no more, the newest', () => {
-    const { failures, fail } = start()
-    for (let i = 0; i < 100; i++) failures.succeeded('10.0.0.1', `Bearer good-${i}`)
-    fail(MAX_FAILURES)
-
-    const looked = Array.from({ length: 100 }, (_, i) => failures.blockedFor('10.0.0.1', `Bearer good-${i}`) === 0)
-
-    expect(looked.map(Number).join('')).toBe('0'.repeat(36) + '1'.repeat(64))
+    expect(failures.blockedFor('first')).toBe(0)
+    expect(failures.blockedFor('last')).toBeGreaterThan(0)
   })
 })
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BatchSubmission } from '../../src/engine/engine.ts'
+import { rssBound } from '../../src/http/pressure.ts'
 import { type FakeService, startFake } from '../support/fake-parts.ts'
 
 const JOB = { kind: 'sleep', durationMs: 1 }
@@ -79,6 +80,29 @@ describe('under pressure', () => {
 })
 
 describe('pressure', () => {
+  it('is also memory beside the heap', async () => {
+    await using service = await startFake({ env: { GATHERD_MAX_RSS_BYTES: '1' } })
+    await pressed(service)
+
+    const refused = await service.http.post('/v1/batches').send({ jobs: [JOB] })
+
+    expect([refused.status, refused.body.code, (await service.anybody.get('/readyz')).status]).toEqual([
+      503,
+      'overloaded',
+      503,
+    ])
+  })
+
+  it.each<[string, number | undefined, number]>([
+    ['nine tenths of what its container may have', 1_000, 900],
+    ['no bound, when nobody knows of a limit', undefined, Number.POSITIVE_INFINITY],
+    ['no bound, without a limit', 0, Number.POSITIVE_INFINITY],
+    ['no bound, when the limit is all there is', 4_000, Number.POSITIVE_INFINITY],
+    ['no bound, when the limit is a number for none', 2 ** 63, Number.POSITIVE_INFINITY],
+  ])('of memory begins at %s', (_what, limit, bound) => {
+    expect(rssBound(limit, 4_000)).toBe(bound)
+  })
+
   it('is also a late event loop, until it is in time again', async () => {
     await using service = await startFake({ env: { GATHERD_MAX_EVENT_LOOP_DELAY_MS: '1' } })
     const busy = setInterval(() => {

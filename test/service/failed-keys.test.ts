@@ -1,7 +1,8 @@
+import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { newKey } from '../../src/auth/key.ts'
+import { keyIdOf, newKey } from '../../src/auth/key.ts'
 import { readConfig } from '../../src/config.ts'
-import { MAX_FAILURES, WINDOW_MS } from '../../src/http/failures.ts'
+import { MAX_EXTRA_FAILURES, MAX_FAILURES, WINDOW_MS } from '../../src/http/failures.ts'
 import { trustedProxies } from '../../src/http/proxies.ts'
 import { StillClock, startFake } from '../support/fake-parts.ts'
 
@@ -49,9 +50,11 @@ describe('failed keys', () => {
     expect(await world.fail(1)).toEqual([429])
   })
 
-  it('are not looked up once there are too many', async () => {
+  it('are not looked up once there are too many, if they cannot be keys', async () => {
     await using world = await start()
     await world.fail(MAX_FAILURES)
+    const mistyped = { authorization: `${bad().authorization}0` }
+    for (let i = 0; i < MAX_EXTRA_FAILURES; i++) expect((await world.ask(mistyped)).status).toBe(429)
     let looked = 0
     const authenticate = world.service.keys.authenticate.bind(world.service.keys)
     world.service.keys.authenticate = (header) => {
@@ -59,7 +62,7 @@ describe('failed keys', () => {
       return authenticate(header)
     }
 
-    await world.fail(5)
+    for (let i = 0; i < 5; i++) expect((await world.ask(mistyped)).status).toBe(429)
 
     expect(looked).toBe(0)
     expect(world.service.engine.calls).toEqual([])
@@ -139,17 +142,53 @@ describe('a good key from an address with too many failures', () => {
     expect(await world.fail(1)).toEqual([429])
   })
 
-  it('is not looked at if it was not: whoever guesses does not learn that he has guessed right', async () => {
+  it('is good though it was never there before, and whoever guesses is told to wait', async () => {
     await using world = await start()
     await world.fail(MAX_FAILURES)
+    expect(await world.fail(200)).toEqual([429])
 
-    const [good, wrong] = [await world.service.http.get('/v1/tenant'), await world.ask(bad())]
+    const { text } = await world.service.keys.create({ tenantId: 'default' })
+    const answers = [await world.service.http.get('/v1/tenant'), await world.ask({ authorization: `Bearer ${text}` })]
 
-    const { instance: _, ...problem } = good.body
-    expect({ ...problem, instance: wrong.body.instance }).toEqual(wrong.body)
-    expect([good.status, wrong.status]).toEqual([429, 429])
+    expect(answers.map(({ status }) => status)).toEqual([200, 200])
+    expect(await world.fail(1)).toEqual([429])
+  })
+
+  it('is told to wait like any other when it is revoked, expired or has another secret', async () => {
+    await using world = await start()
+    const { keys } = world.service
+    const revoked = await keys.create({ tenantId: 'default' })
+    await keys.revoke('default', revoked.row.id)
+    const expired = await keys.create({ tenantId: 'default', expiresAt: world.clock.now() - 1 })
+    await world.fail(MAX_FAILURES)
+
+    const answers = [await world.ask(bad())]
+    for (const { text } of [revoked, expired]) answers.push(await world.ask({ authorization: `Bearer ${text}` }))
+    const body = (await keys.create({ tenantId: 'default' })).text.slice(0, 21) + newKey().text.slice(21, 65)
+    const forged = `${body}${crc32(body.slice(0, -1)).toString(16).padStart(8, '0')}`
+    expect(keyIdOf(forged)).not.toBeNull()
+    answers.push(await world.ask({ authorization: `Bearer ${forged}` }))
+
+    const problems = answers.map(({ body: { instance: _, ...problem } }) => problem)
+    expect(problems).toEqual(Array(4).fill(problems[0]))
+    expect(problems[0]).toMatchObject({ status: 429, code: 'rate_limited' })
+  })
+
+  it("is the operator's own until five texts that could be it were no good, and then where it was good before", async () => {
+    await using world = await start({ GATHERD_TRUST_PROXY: '1' })
+    const { service } = world
+    const admin = async (address: string) => (await service.admin.get('/v1/admin/tenants').set(from(address))).status
+    expect(await admin('10.0.0.1')).toBe(200)
+    for (const address of ['10.0.0.1', '10.0.0.2']) await world.fail(MAX_FAILURES + 50, from(address))
+
+    expect(await admin('10.0.0.1')).toBe(200)
+    for (const address of ['10.0.0.1', '10.0.0.3'])
+      for (let i = 0; i < MAX_FAILURES + MAX_EXTRA_FAILURES; i++)
+        await world.ask({ ...from(address), authorization: `Bearer guess-${i}` })
+
+    expect([await admin('10.0.0.1'), await admin('10.0.0.2'), await admin('10.0.0.3')]).toEqual([200, 200, 429])
     world.clock.advance(WINDOW_MS)
-    expect((await world.service.http.get('/v1/tenant')).status).toBe(200)
+    expect(await admin('10.0.0.3')).toBe(200)
   })
 })
 
@@ -184,6 +223,33 @@ describe('the address of a client', () => {
 
     expect(await world.fail(1, from('2001:db8:0:1:ffff::1'))).toEqual([429])
     expect(await world.fail(1, from('2001:db8:0:2::1'))).toEqual([401])
+  })
+})
+
+describe('a proxy that is not known', () => {
+  const TEXT = 'forwarded address not believed'
+  const warnings = ({ service }: Awaited<ReturnType<typeof start>>) =>
+    service.log.lines.filter(({ level }) => level === 40).map(({ msg, name }) => [msg, name])
+
+  it.each<[string, Headers, Headers]>([
+    ['X-Forwarded-For', {}, from('10.0.0.1')],
+    ['Forwarded', {}, { forwarded: 'for=10.0.0.1' }],
+    ['X-Forwarded-For, of another address', { GATHERD_TRUST_PROXY: '10.0.0.0/8' }, from('10.0.0.1')],
+  ])('is warned of once: %s', async (_what, env, headers) => {
+    await using world = await start(env)
+
+    for (let i = 0; i < 3; i++) await world.ask(headers, '/livez')
+
+    expect(warnings(world)).toEqual([[TEXT, 'GATHERD_TRUST_PROXY']])
+  })
+
+  it('is nobody who says nothing, and no proxy that is known', async () => {
+    await using world = await start({ GATHERD_TRUST_PROXY: 'loopback' })
+
+    await world.ask({}, '/livez')
+    await world.ask(from('10.0.0.1'), '/livez')
+
+    expect(warnings(world)).toEqual([])
   })
 })
 
