@@ -37,7 +37,7 @@ function listTenants(app: App, { engine, directory }: RouteParts): void {
     },
     async handler(_request, reply) {
       const rows = await directory.tenants()
-      return sendJson(reply, JSON.stringify({ data: rows.map((row) => adminTenant(engine, row)) }))
+      return sendJson(reply, JSON.stringify({ data: await Promise.all(rows.map((row) => adminTenant(engine, row))) }))
     },
   })
 }
@@ -57,7 +57,7 @@ function readTenant(app: App, { engine, directory }: RouteParts): void {
     },
     async handler(request, reply) {
       const row = await findTenant(directory, request.params.tenantId)
-      return sendJson(reply, JSON.stringify(adminTenant(engine, row)))
+      return sendJson(reply, JSON.stringify(await adminTenant(engine, row)))
     },
   })
 }
@@ -83,7 +83,7 @@ function putTenant(app: App, { engine, bodies }: RouteParts, desk: TenantDesk): 
     },
     async handler(request, reply) {
       const { row, isNew } = await desk.put(request.params.tenantId, request.body)
-      return sendJson(reply.code(isNew ? 201 : 200), JSON.stringify(adminTenant(engine, row)))
+      return sendJson(reply.code(isNew ? 201 : 200), JSON.stringify(await adminTenant(engine, row)))
     },
   })
 }
@@ -110,7 +110,7 @@ function patchTenant(app: App, { engine, bodies }: RouteParts, desk: TenantDesk)
     },
     async handler(request, reply) {
       const row = await desk.patch(request.params.tenantId, request.body)
-      return sendJson(reply, JSON.stringify(adminTenant(engine, row)))
+      return sendJson(reply, JSON.stringify(await adminTenant(engine, row)))
     },
   })
 }

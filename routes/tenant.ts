@@ -21,7 +21,7 @@ export const tenant: FastifyPluginAsyncZod<RouteParts> = async (app, { engine })
       response: { 200: json(TenantView, 'The tenant.'), ...problems(...KEYED, ...SHED) },
     },
     async handler(request, reply) {
-      return sendJson(reply, JSON.stringify(engine.tenant(request.tenantId)))
+      return sendJson(reply, JSON.stringify(await engine.inspect(request.tenantId)))
     },
   })
 }

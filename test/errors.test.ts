@@ -12,6 +12,7 @@ const EVERY: [string, errors.ServiceError][] = [
   ['queue_full', new errors.QueueFullError(5)],
   ['shutting_down', new errors.ShuttingDownError()],
   ['overloaded', new errors.OverloadedError()],
+  ['overloaded', new errors.TenantMovedError()],
   ['idempotency_mismatch', new errors.IdempotencyMismatchError()],
   ['idempotency_conflict', new errors.IdempotencyConflictError()],
   ['batch_deleted', new errors.BatchDeletedError()],
@@ -32,11 +33,11 @@ describe('the errors raised on purpose', () => {
     expect(error.message).toMatch(/^[A-Z0-9].*\.$/)
   })
 
-  it('are all in this list, each with a code of its own but for the ways to be too fast', () => {
+  it('are all in this list, each with a code of its own but for the ways to be too fast, or too busy', () => {
     const classes = Object.values(errors).filter((each) => each !== errors.ServiceError)
 
     expect(new Set(EVERY.map(([, error]) => error.constructor))).toEqual(new Set(classes))
-    const own = EVERY.map(([code]) => code).filter((code) => code !== 'rate_limited')
+    const own = EVERY.map(([code]) => code).filter((code) => code !== 'rate_limited' && code !== 'overloaded')
     expect(new Set(own).size).toBe(own.length)
   })
 

@@ -262,8 +262,10 @@ export interface Engine {
     query: { after: number; only?: 'completions'; timeoutMs?: number; signal?: AbortSignal },
   ): Promise<AsyncIterable<StreamEvent[]> | null>
 
-  /** The caller's own limits and use. Of a tenant that is not there: those of one that has nothing. */
+  /** A tenant's limits, and its use as far as it is known here. Of a tenant that is not there: those of one that has nothing. */
   tenant(tenantId: string): TenantView
+  /** As `tenant`, with its use wherever its work runs. */
+  inspect(tenantId: string): Promise<TenantView>
   /** Take over a tenant's settings; caps act at once. */
   applyTenant(tenantId: string, settings: TenantSettings): void
   /**

@@ -135,8 +135,8 @@ export async function findTenant(directory: DirectoryStore, tenantId: string): P
 }
 
 /** A tenant as the operator sees it. */
-export function adminTenant(engine: Engine, { id, settings, createdAt }: TenantRow) {
-  const { limits, usage } = engine.tenant(id)
+export async function adminTenant(engine: Engine, { id, settings, createdAt }: TenantRow) {
+  const { limits, usage } = await engine.inspect(id)
   const none = { mode: null, allow: null, allowHosts: null, deny: null, denyHosts: null }
   const egress = { ...none, ...settings.egress }
   const rate = { jobsPerSecond: null, requestsPerMinute: null, ...settings.rate }

@@ -164,6 +164,10 @@ export class FakeEngine implements Engine {
     return this.#follow(fake, query.after, signal)
   }
 
+  async inspect(tenantId: string) {
+    return this.tenant(tenantId)
+  }
+
   tenant(tenantId: string) {
     return {
       id: tenantId,

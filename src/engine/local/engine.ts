@@ -11,7 +11,7 @@ import {
 } from '../../errors.ts'
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { Vault } from '../../secrets/vault.ts'
-import type { Store } from '../../store/store.ts'
+import type { BatchRow, Store } from '../../store/store.ts'
 import { Cursors } from '../cursor.ts'
 import type {
   BatchSubmission,
@@ -298,6 +298,11 @@ export class LocalEngine implements Engine {
     return await this.#follower.split(row, total)
   }
 
+  /** The first `total` jobs that have ended and the ids of those that have not, as one moment on disk has them. */
+  split(row: BatchRow, total: number): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
+    return this.#follower.split(row, total)
+  }
+
   async events(tenantId: string, batchId: string, query: FollowQuery): Promise<AsyncIterable<StreamEvent[]> | null> {
     const { row } = await this.#lookup.batch(tenantId, batchId)
     if (row.drainedAt !== null && query.after >= row.seq) return null
@@ -307,6 +312,10 @@ export class LocalEngine implements Engine {
 
   tenant(tenantId: string): TenantView {
     return this.#tenants.view(this.#tenants.look(tenantId))
+  }
+
+  inspect(tenantId: string): Promise<TenantView> {
+    return Promise.resolve(this.tenant(tenantId))
   }
 
   applyTenant(tenantId: string, settings: TenantSettings): void {

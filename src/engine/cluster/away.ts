@@ -1,0 +1,25 @@
+import { OverloadedError, ServiceError } from '../../errors.ts'
+
+/** What Redis says while it cannot do what is asked: loading, failing over, out of memory. */
+const REFUSALS = /^(?:LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|MISCONF|BUSY)\b/
+
+/** What ioredis says of a connection that is not there, or of an answer that did not come. */
+const GONE =
+  /connection is closed|stream isn't writeable|command (?:timed out|aborted)|max retries|ECONN|EPIPE|ETIMEDOUT/i
+
+/** Whether an error says that Redis cannot be reached or cannot do it now, rather than that something is wrong with what was asked. */
+export function isAway(thrown: unknown): boolean {
+  if (!(thrown instanceof Error) || thrown instanceof ServiceError) return false
+  const code = 'code' in thrown ? String(thrown.code) : ''
+  return REFUSALS.test(thrown.message) || GONE.test(thrown.message) || GONE.test(code) || isAway(thrown.cause)
+}
+
+/** Do what needs Redis. @throws {OverloadedError} while it is away. */
+export async function unlessAway<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (!isAway(cause)) throw cause
+    throw new OverloadedError('The record of the service cannot be reached now; nothing was done.', 2, { cause })
+  }
+}

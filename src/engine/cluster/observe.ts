@@ -1,0 +1,213 @@
+import type { Clock } from '../../clock.ts'
+import { jobIdOf } from '../../ids.ts'
+import type { BatchRow, LogPage, Store } from '../../store/store.ts'
+import type { BatchView, ReturnWhen, StreamEvent } from '../engine.ts'
+import { rowView } from '../views.ts'
+
+/** Events in one reading of the log. */
+const PAGE_EVENTS = 500
+
+/** A message may be lost when a connection is: the record is looked at again after this long without one. */
+const LOOK_AGAIN_MS = 2_000
+
+/** Tells of commits. */
+export interface Watches {
+  /**
+   * Call `listener` after each commit that showed something new of a batch, and after a gap in which one may have been
+   * missed. Resolves with what ends that, once nothing that is committed from now on is missed.
+   */
+  watch(batchId: string, listener: () => void): Promise<() => void>
+}
+
+/** What an observer may ask of the stream of a batch; see `Engine.events`. */
+export interface ObserveQuery {
+  after: number
+  only?: 'completions'
+  timeoutMs?: number
+  signal?: AbortSignal
+}
+
+/**
+ * Watches batches that may run anywhere: it reads the record, and is told of commits. What it does, and when it stops,
+ * changes no job; and where a batch runs, or whether that changes, makes no difference to it.
+ */
+export class Observer {
+  readonly #store: Store
+  readonly #watches: Watches
+  readonly #clock: Clock
+  readonly #shutdown: AbortSignal
+  /** Streams that have not ended, and who waits for the last of them. */
+  #open = 0
+  #allEnded: (() => void)[] = []
+  readonly #reading = new Map<string, Promise<unknown>>()
+
+  /** `shutdown` aborts when the service stops: every stream then ends with its last line. */
+  constructor(options: { store: Store; watches: Watches; clock: Clock; shutdown: AbortSignal }) {
+    this.#store = options.store
+    this.#watches = options.watches
+    this.#clock = options.clock
+    this.#shutdown = options.shutdown
+  }
+
+  /** Resolves with the batch as soon as its outcome is on record, or as it is at the timeout or when a signal aborts. */
+  async untilSettled(first: BatchRow, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
+    let row = first
+    await this.#until(row, timeoutMs, signal, async () => {
+      row = (await this.#store.batch(row.tenantId, row.id)) ?? row
+      return row.settledAt !== null
+    })
+    return rowView(row)
+  }
+
+  /** asyncio.wait over the first `total` jobs; resolves at the condition, at the timeout, or when a signal aborts. */
+  async wait(
+    row: BatchRow,
+    query: { returnWhen: ReturnWhen; timeoutMs: number; signal?: AbortSignal },
+    total: number,
+  ): Promise<void> {
+    await this.#until(row, query.timeoutMs, query.signal, () => this.#isMet(row, query.returnWhen, total))
+  }
+
+  async #isMet({ no }: BatchRow, returnWhen: ReturnWhen, total: number): Promise<boolean> {
+    const pending = (await this.#store.pending(no)).filter((index) => index < total)
+    if (pending.length === 0) return true
+    if (returnWhen === 'FIRST_COMPLETED') return pending.length < total
+    if (returnWhen === 'ALL_COMPLETED') return false
+    const { data } = await this.#store.jobs(no, { from: 0, limit: 1, states: ['failed', 'timed_out'] })
+    return data.some((job) => Number(/"index":(\d+)/.exec(job)?.[1]) < total)
+  }
+
+  /** The log after `query.after`, then live. */
+  async *events(row: BatchRow, query: ObserveQuery): AsyncGenerator<StreamEvent[]> {
+    this.#open++
+    const news = new News()
+    try {
+      const stop = await this.#watches.watch(row.id, () => news.tell())
+      try {
+        yield* this.#follow(row, query, news)
+      } finally {
+        stop()
+      }
+    } finally {
+      this.#open--
+      if (this.#open === 0) for (const done of this.#allEnded.splice(0)) done()
+    }
+  }
+
+  /** Resolves when every stream has had its last line; a reader that does not read holds that up. */
+  ended(): Promise<void> {
+    return this.#open === 0 ? Promise.resolve() : new Promise((resolve) => this.#allEnded.push(resolve))
+  }
+
+  async *#follow(row: BatchRow, query: ObserveQuery, news: News): AsyncGenerator<StreamEvent[]> {
+    const deadline = query.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + query.timeoutMs
+    const completionsOnly = query.only === 'completions'
+    let { after } = query
+    while (!query.signal?.aborted) {
+      news.clear()
+      const page = await this.#page(row.no, { after, limit: PAGE_EVENTS, completionsOnly })
+      if (page.events.length > 0) yield page.events
+      if (page.events.at(-1)?.type === 'batch.drained') return
+      const moved = page.after > after
+      after = page.after
+      if (moved) continue
+      // Nothing left to read, and nothing to come: the batch was deleted under the stream, or drained with an event that is not shown.
+      if (await this.#isOver(row, after)) return
+      const last = await this.#more(row, deadline, news, query.signal)
+      if (last !== null) return yield [last]
+    }
+  }
+
+  async #isOver({ tenantId, id }: BatchRow, after: number): Promise<boolean> {
+    const row = await this.#shared(`batch ${tenantId} ${id}`, () => this.#store.batch(tenantId, id))
+    return row === null || (row.drainedAt !== null && row.seq <= after)
+  }
+
+  /** Waits for news; a line that ends the stream instead, when there will be none in time. */
+  async #more(row: BatchRow, deadline: number, news: News, signal?: AbortSignal): Promise<StreamEvent | null> {
+    if (this.#shutdown.aborted) return line({ type: 'stream.shutdown', batchId: row.id })
+    const left = deadline - this.#clock.now()
+    if (left <= 0) {
+      const pending = (await this.#store.pending(row.no)).map((index) => jobIdOf(row.id, index))
+      return line({ type: 'stream.timeout', batchId: row.id, pending })
+    }
+    await this.#wait(news, Math.min(left, LOOK_AGAIN_MS), signal)
+    return null
+  }
+
+  /** Resolves when `condition` is true of the record, at the timeout, or when a signal aborts. */
+  async #until(
+    row: BatchRow,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    condition: () => Promise<boolean>,
+  ): Promise<void> {
+    if (row.drainedAt !== null || timeoutMs <= 0) return void (await condition())
+    const deadline = this.#clock.now() + timeoutMs
+    const news = new News()
+    const stop = await this.#watches.watch(row.id, () => news.tell())
+    try {
+      while (!signal?.aborted && !this.#shutdown.aborted) {
+        news.clear()
+        if (await condition()) return
+        const left = deadline - this.#clock.now()
+        if (left <= 0) return
+        await this.#wait(news, Math.min(left, LOOK_AGAIN_MS), signal)
+      }
+    } finally {
+      stop()
+    }
+  }
+
+  /** Resolves when there is news, after `timeoutMs`, or when a signal aborts. */
+  #wait(news: News, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = () => {
+        timer.cancel()
+        signal?.removeEventListener('abort', finish)
+        this.#shutdown.removeEventListener('abort', finish)
+        resolve()
+      }
+      const timer = this.#clock.after(Math.ceil(timeoutMs), finish)
+      signal?.addEventListener('abort', finish, { once: true })
+      this.#shutdown.addEventListener('abort', finish, { once: true })
+      void news.told().then(finish)
+    })
+  }
+
+  /** One reading of a page of the log for all who ask for the same one at the same time. */
+  #page(no: number, query: { after: number; limit: number; completionsOnly: boolean }): Promise<LogPage> {
+    return this.#shared(`page ${no} ${query.after} ${query.completionsOnly}`, () => this.#store.log(no, query))
+  }
+
+  #shared<T>(key: string, read: () => Promise<T>): Promise<T> {
+    // The key says what is read.
+    let reading = this.#reading.get(key) as Promise<T> | undefined
+    if (reading === undefined) {
+      reading = read().finally(() => this.#reading.delete(key))
+      this.#reading.set(key, reading)
+    }
+    return reading
+  }
+}
+
+/** That something happened since it was last looked at. */
+class News {
+  #told = Promise.withResolvers<void>()
+
+  tell(): void {
+    this.#told.resolve()
+  }
+
+  clear(): void {
+    this.#told = Promise.withResolvers<void>()
+  }
+
+  told(): Promise<void> {
+    return this.#told.promise
+  }
+}
+
+function line(facts: { type: string; batchId: string; pending?: string[] }): StreamEvent {
+  return { seq: null, type: facts.type, json: JSON.stringify(facts) }
+}

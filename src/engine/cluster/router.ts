@@ -1,0 +1,171 @@
+import type { Clock } from '../../clock.ts'
+import { OverloadedError, TenantMovedError } from '../../errors.ts'
+import type { Engine } from '../engine.ts'
+import { unlessAway } from './away.ts'
+import type { Holdings } from './holdings.ts'
+
+/** What the owner of a tenant does for the others: methods of {@link Engine} whose first argument is the tenant. */
+export const OWNERS_METHODS = [
+  'submit',
+  'forecast',
+  'append',
+  'close',
+  'stop',
+  'cancel',
+  'cancelJob',
+  'reschedule',
+  'job',
+  'jobs',
+  'inspect',
+  'deleteTenant',
+] as const
+
+/** One of {@link OWNERS_METHODS}. */
+export type OwnersMethod = (typeof OWNERS_METHODS)[number]
+
+/** An {@link Engine} as far as owners answer for it. */
+export type OwnersEngine = Pick<Engine, OwnersMethod>
+
+type Arguments<M extends OwnersMethod> = Parameters<OwnersEngine[M]> extends [string, ...infer Rest] ? Rest : never
+type Result<M extends OwnersMethod> = Awaited<ReturnType<OwnersEngine[M]>>
+
+/** Asks another replica. */
+export interface Peers {
+  /**
+   * @throws {UnreachableError} the replica is gone; what was asked may have been done.
+   * @throws what its method throws.
+   */
+  ask(replicaId: string, method: OwnersMethod, args: unknown[], options: AskOptions): Promise<unknown>
+}
+
+/** How to ask. */
+export interface AskOptions {
+  timeoutMs: number
+  signal?: AbortSignal | undefined
+}
+
+/** How patient a caller is; milliseconds. */
+export interface Patience {
+  /** How long the work itself may wait for something. Default 0. */
+  timeoutMs?: number
+  /** How long the tenant may be without an owner. Default: the router's. */
+  patienceMs?: number
+  /** How long one replica may take to answer another. Default 8,000. */
+  answerMs?: number
+  signal?: AbortSignal | undefined
+}
+
+/** The replica that was asked is gone, or says nothing: what was asked may have been done. */
+export class UnreachableError extends Error {}
+
+/** How long one replica may take to answer another. */
+const ANSWER_MS = 8_000
+
+/** Between two tries while a tenant moves. */
+const PAUSE_MS = { first: 20, longest: 250 }
+
+/** What may be done again when nobody knows whether it was done. `submit` is told apart by its batch's id. */
+const REPEATABLE: ReadonlySet<OwnersMethod> = new Set<OwnersMethod>([
+  'forecast',
+  'close',
+  'stop',
+  'cancel',
+  'cancelJob',
+  'reschedule',
+  'job',
+  'jobs',
+  'inspect',
+  'deleteTenant',
+])
+
+/** Brings what is asked of a tenant to its owner, wherever that is, and again while it moves. */
+export class Router {
+  readonly #local: OwnersEngine
+  readonly #peers: Peers
+  readonly #holdings: Holdings
+  readonly #clock: Clock
+  readonly #patienceMs: number
+
+  /** @param options.patienceMs - How long a tenant may be without an owner before callers are told so. */
+  constructor(options: {
+    local: OwnersEngine
+    peers: Peers
+    holdings: Holdings
+    clock: Clock
+    patienceMs: number
+  }) {
+    this.#local = options.local
+    this.#peers = options.peers
+    this.#holdings = options.holdings
+    this.#clock = options.clock
+    this.#patienceMs = options.patienceMs
+  }
+
+  /**
+   * Do it where the tenant's owner is.
+   * @throws {UnreachableError} `submit` and `append` alone: perhaps it was done.
+   * @throws {OverloadedError} nobody owns the tenant for longer than callers are to wait, or Redis is away.
+   */
+  async ask<M extends OwnersMethod>(
+    method: M,
+    tenantId: string,
+    args: Arguments<M>,
+    { timeoutMs = 0, patienceMs = this.#patienceMs, answerMs = ANSWER_MS, signal }: Patience = {},
+  ): Promise<Result<M>> {
+    const deadline = this.#clock.now() + patienceMs + timeoutMs
+    for (let pauseMs = PAUSE_MS.first; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest)) {
+      try {
+        return await unlessAway(() => this.#once(method, tenantId, args, { timeoutMs: answerMs + timeoutMs, signal }))
+      } catch (error) {
+        const mayRepeat =
+          error instanceof TenantMovedError || (error instanceof UnreachableError && REPEATABLE.has(method))
+        if (!mayRepeat || signal?.aborted) throw error
+        if (this.#clock.now() + pauseMs > deadline) throw noOwner(error)
+      }
+      await new Promise<void>((resolve) => this.#clock.after(pauseMs, resolve))
+    }
+  }
+
+  /** Do it here, for another replica. @throws {TenantMovedError} when this one is not the owner. */
+  async answer(method: string, tenantId: string, args: unknown[], signal: AbortSignal): Promise<unknown> {
+    if (!this.#holdings.holds(tenantId)) throw new TenantMovedError()
+    if (!OWNERS_METHODS.some((known) => known === method)) throw new Error(`No replica answers ${method}.`)
+    // Checked above; the arguments are those that `ask` was given.
+    return await this.#here(method as OwnersMethod, tenantId, args as Arguments<OwnersMethod>, signal)
+  }
+
+  async #once<M extends OwnersMethod>(
+    method: M,
+    tenantId: string,
+    args: Arguments<M>,
+    options: AskOptions,
+  ): Promise<Result<M>> {
+    const holder = await this.#holdings.take(tenantId)
+    if (holder === 'mine') return await this.#here(method, tenantId, args, options.signal)
+    // What `answer` gives there.
+    return (await this.#peers.ask(holder.owner, method, [tenantId, ...args], options)) as Result<M>
+  }
+
+  #here<M extends OwnersMethod>(
+    method: M,
+    tenantId: string,
+    args: Arguments<M>,
+    signal: AbortSignal | undefined,
+  ): Promise<Result<M>> {
+    // TypeScript does not follow a method's arguments through a union of methods.
+    const run = this.#local[method] as (tenantId: string, ...args: unknown[]) => Promise<Result<M>>
+    return run.call(this.#local, tenantId, ...withSignal(method, args, signal))
+  }
+}
+
+/** A caller's signal does not cross between replicas as it is: it stands in `hold` again where the waiting is done. */
+function withSignal(method: OwnersMethod, args: unknown[], signal: AbortSignal | undefined): unknown[] {
+  if (method !== 'submit' || signal === undefined) return args
+  const [batch, options] = args as Arguments<'submit'>
+  const hold = options?.hold
+  return hold === undefined ? args : [batch, { ...options, hold: { ...hold, signal } }]
+}
+
+function noOwner(cause: unknown): OverloadedError {
+  return new OverloadedError("The tenant's work is moving to another replica; try again.", 2, { cause })
+}
