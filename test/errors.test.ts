@@ -10,6 +10,7 @@ const EVERY: [string, errors.ServiceError][] = [
   ['job_finished', new errors.JobFinishedError()],
   ['batch_too_large', new errors.BatchTooLargeError(5, 'the limit')],
   ['queue_full', new errors.QueueFullError(5)],
+  ['queue_full', new errors.StorageFullError({ stored: 6, limit: 5, retryAfterS: 60 })],
   ['shutting_down', new errors.ShuttingDownError()],
   ['overloaded', new errors.OverloadedError()],
   ['overloaded', new errors.TenantMovedError()],
@@ -19,10 +20,14 @@ const EVERY: [string, errors.ServiceError][] = [
   ['rate_limited', new errors.TooManyObserversError(5)],
   ['rate_limited', new errors.TooManyFailedKeysError(60)],
   ['rate_limited', new errors.TooManyRequestsError(5, 1)],
+  ['rate_limited', new errors.BodyShareError(5)],
   ['tenant_in_use', new errors.TenantInUseError('The tenant is in use.')],
   ['config', new errors.ConfigError('GATHERD_PORT is no port.')],
   ['store_unusable', new errors.StoreUnusableError('It is locked.')],
 ]
+
+/** What has several reasons and one remedy: to come again later. */
+const SHARED = new Set(['rate_limited', 'overloaded', 'queue_full'])
 
 describe('the errors raised on purpose', () => {
   it.each(EVERY)('%s keeps its code, is named after its class and says one sentence', (code, error) => {
@@ -33,11 +38,11 @@ describe('the errors raised on purpose', () => {
     expect(error.message).toMatch(/^[A-Z0-9].*\.$/)
   })
 
-  it('are all in this list, each with a code of its own but for the ways to be too fast, or too busy', () => {
+  it('are all in this list, each with a code of its own but for the ways to be too much', () => {
     const classes = Object.values(errors).filter((each) => each !== errors.ServiceError)
 
     expect(new Set(EVERY.map(([, error]) => error.constructor))).toEqual(new Set(classes))
-    const own = EVERY.map(([code]) => code).filter((code) => code !== 'rate_limited' && code !== 'overloaded')
+    const own = EVERY.map(([code]) => code).filter((code) => !SHARED.has(code))
     expect(new Set(own).size).toBe(own.length)
   })
 
