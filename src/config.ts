@@ -178,13 +178,19 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   return values as Config
 }
 
-function conflicts({ auth, host, bodyLimitBytes, maxInflightBodyBytes }: Record<string, unknown>): string[] {
+function conflicts(values: Record<string, unknown>): string[] {
+  const { auth, host, bodyLimitBytes, maxInflightBodyBytes, egressMaxResponseBytes, egressMaxInflightBytes } = values
   const wrong: string[] = []
   if (auth === 'off' && host !== undefined && !isLoopback(String(host)))
     wrong.push(`GATHERD_AUTH may be "off" on loopback only, and GATHERD_HOST is "${host}".`)
   if (Number(maxInflightBodyBytes) > 0 && Number(maxInflightBodyBytes) < Number(bodyLimitBytes))
     wrong.push(
       `GATHERD_MAX_INFLIGHT_BODY_BYTES must have room for one body of GATHERD_BODY_LIMIT_BYTES, ${bodyLimitBytes}.`,
+    )
+  // One of them undefined is wrong by itself, and makes this false.
+  if (Number(egressMaxInflightBytes) < Number(egressMaxResponseBytes))
+    wrong.push(
+      `GATHERD_EGRESS_MAX_INFLIGHT_BYTES must be at least GATHERD_EGRESS_MAX_RESPONSE_BYTES, that is ${egressMaxResponseBytes}.`,
     )
   return wrong
 }

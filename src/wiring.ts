@@ -65,7 +65,10 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
   const vault = await vaultOf(config, store)
   const guard = new Guard(egressSettings(config), (facts) => logger.info(facts, 'destination refused'))
   const egress = new Egress({ clock, guard, ...egressOptions(config) })
-  const kinds = [...builtInKinds({ egress, limits: fetchLimits(config) }), ...custom]
+  const kinds = [
+    ...builtInKinds({ egress, limits: fetchLimits(config), maxInflightBytes: config.egressMaxInflightBytes }),
+    ...custom,
+  ]
   const engine = new LocalEngine({
     store,
     vault,

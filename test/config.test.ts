@@ -43,6 +43,7 @@ describe('readConfig', () => {
       maxEventLoopDelayMs: 1_000,
       maxHeapBytes: 0,
       maxRssBytes: 0,
+      egressMaxInflightBytes: 256 * 1_024 * 1_024,
       drainGraceMs: 10_000,
       retentionMs: 86_400_000,
       egressMode: 'public',
@@ -151,6 +152,18 @@ describe('readConfig', () => {
       ])
     },
   )
+})
+
+describe('the budget of response bodies', () => {
+  it('has room for one of them', () => {
+    const settings = { GATHERD_EGRESS_MAX_INFLIGHT_BYTES: '2000000', GATHERD_EGRESS_MAX_RESPONSE_BYTES: '2000000' }
+
+    expect(readConfig(settings).egressMaxInflightBytes).toBe(2_000_000)
+    expect(refusal({ ...settings, GATHERD_EGRESS_MAX_RESPONSE_BYTES: '2000001' })).toEqual([
+      'GATHERD_EGRESS_MAX_INFLIGHT_BYTES must be at least GATHERD_EGRESS_MAX_RESPONSE_BYTES, that is 2000001.',
+    ])
+    expect(refusal({ GATHERD_EGRESS_MAX_INFLIGHT_BYTES: '2000000' })).toHaveLength(1)
+  })
 })
 
 describe('SETTINGS', () => {

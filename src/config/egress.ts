@@ -82,6 +82,11 @@ export const EGRESS_TABLE = {
     whole(0, 1_073_741_824, 12_582_912),
     'What the response bodies of a fetch may have over the wire, redirects included, in bytes.',
   ],
+  egressMaxInflightBytes: [
+    'GATHERD_EGRESS_MAX_INFLIGHT_BYTES',
+    whole(0, Number.MAX_SAFE_INTEGER, 268_435_456),
+    'What the response bodies of all running fetches may have in memory together, in bytes.',
+  ],
   egressMaxRequestBytes: [
     'GATHERD_EGRESS_MAX_REQUEST_BYTES',
     whole(0, 1_073_741_824, 1_048_576),

@@ -1,3 +1,4 @@
+import { stringify } from '../json/raw.ts'
 import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason } from './kind.ts'
 
 /** How an attempt came to its end. `result` and `error` are JSON texts. */
@@ -57,7 +58,7 @@ const MAX_RESULT_CHARS = 67_108_864
 /** @throws {TypeError} for a value that JSON cannot carry, or too much of it; it fails the job like any error of its kind. */
 function toJson(value: unknown): string | null {
   if (value === null || value === undefined) return null
-  const text = JSON.stringify(value) ?? null
+  const text = stringify(value) ?? null
   if (text !== null && text.length > MAX_RESULT_CHARS)
     throw new TypeError(`The result is larger than ${MAX_RESULT_CHARS} characters of JSON.`)
   return text

@@ -1,6 +1,8 @@
 import { DENIED_SENTENCE } from '../egress/guard/denial.ts'
 import { checkUrl, hostAndPort } from '../egress/url.ts'
+import { Turns } from '../json/turns.ts'
 import { isSecretHeader } from './fetch/header-rules.ts'
+import { DEFAULT_INFLIGHT_BYTES, InflightBytes } from './fetch/inflight.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
 import type { CommonSpec, JobKind, Objection } from './kind.ts'
@@ -8,8 +10,13 @@ import type { CommonSpec, JobKind, Objection } from './kind.ts'
 /** A validated `fetch` job. */
 export type FetchSpec = CommonSpec & FetchFields
 
-/** `fetch`: one HTTP request, its redirects followed, its response decoded and kept under the caps of `limits`. */
-export function fetchKind(parts: FetchParts): JobKind<FetchSpec> {
+/**
+ * `fetch`: one HTTP request, its redirects followed, its response decoded and kept under the caps of `limits`.
+ *
+ * @param options.inflight - Default: a budget of 256 MiB of its own.
+ */
+export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Partial<FetchParts>): JobKind<FetchSpec> {
+  const parts = { turns: new Turns(), inflight: new InflightBytes(DEFAULT_INFLIGHT_BYTES), ...options }
   return {
     name: 'fetch',
     description: 'One HTTP request. Redirects are followed; the response is the result.',

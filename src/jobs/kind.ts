@@ -37,6 +37,8 @@ export interface AttemptContext {
   traceparent?: string
   /** Resolves when no earlier than `dueAt` on the clock; rejects with `signal.reason` when aborted first. Any length. */
   sleepUntil(dueAt: number): Promise<void>
+  /** Have `done` called once what the attempt ends with is on disk, or dropped: until then it is in memory. */
+  onRecorded(done: () => void): void
 }
 
 /**

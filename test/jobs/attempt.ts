@@ -2,8 +2,10 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 import { Egress, type EgressOptions } from '../../src/egress/egress.ts'
 import { DEFAULT_FETCH_LIMITS, type FetchLimits } from '../../src/jobs/fetch/limits.ts'
 import type { FetchResult } from '../../src/jobs/fetch/result.ts'
+import type { FetchParts } from '../../src/jobs/fetch/run.ts'
 import { fetchKind } from '../../src/jobs/fetch.ts'
-import { type AttemptContext, StopReason } from '../../src/jobs/kind.ts'
+import { type AttemptContext, JobError, StopReason } from '../../src/jobs/kind.ts'
+import { RawJson } from '../../src/json/raw.ts'
 import { openGuard } from '../support/guard.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
 
@@ -51,9 +53,18 @@ export function attempt(own: Partial<AttemptContext> = {}): AttemptContext {
     index: 0,
     attempt: 1,
     context: {},
+    onRecorded: (done) => done(),
     sleepUntil: () => Promise.reject(new Error('not in this test')),
     ...own,
   }
+}
+
+/** What a client reads of a result. */
+export type ReadResult = Omit<FetchResult, 'body'> & { body: unknown }
+
+function readResult(result: FetchResult): ReadResult {
+  const { body } = result
+  return body instanceof RawJson ? { ...result, body: JSON.parse(body.text) } : result
 }
 
 /** A fetch as a client writes it. */
@@ -65,21 +76,26 @@ export class FetchBench implements AsyncDisposable {
   readonly egress: Egress
   readonly kind: ReturnType<typeof fetchKind>
 
-  constructor(origin: Origin, egress: Egress, limits: FetchLimits) {
+  constructor(origin: Origin, parts: Parameters<typeof fetchKind>[0]) {
     this.origin = origin
-    this.egress = egress
-    this.kind = fetchKind({ egress, limits })
+    this.egress = parts.egress
+    this.kind = fetchKind(parts)
   }
 
-  /** Validate and run one fetch. */
-  async run(input: FetchInput, own: Partial<AttemptContext> = {}): Promise<FetchResult> {
+  /** Validate and run one fetch. A body that is JSON text already is shown as its value. */
+  async run(input: FetchInput, own: Partial<AttemptContext> = {}): Promise<ReadResult> {
     const spec = this.kind.spec.parse(input)
     // `spec` is what the kind's own schema made of it, and the result is what a fetch resolves with.
-    return (await this.kind.run({ kind: 'fetch', ...spec } as never, attempt(own))) as FetchResult
+    const end = this.kind.run({ kind: 'fetch', ...spec } as never, attempt(own)) as Promise<FetchResult>
+    return end.then(readResult, (error: unknown) => {
+      if (!(error instanceof JobError) || error.result === null) throw error
+      // A fetch keeps nothing else beside an error.
+      throw Object.assign(error, { result: readResult(error.result as FetchResult) })
+    })
   }
 
   /** Run a path of the origin. */
-  get(path: string, input: Record<string, unknown> = {}, own: Partial<AttemptContext> = {}): Promise<FetchResult> {
+  get(path: string, input: Record<string, unknown> = {}, own: Partial<AttemptContext> = {}): Promise<ReadResult> {
     return this.run({ url: this.origin.url(path), ...input }, own)
   }
 
@@ -103,13 +119,16 @@ export class FetchBench implements AsyncDisposable {
 
 /** Start all that a test of fetch needs. */
 export async function startBench(
-  options: { egress?: EgressOptions; limits?: Partial<FetchLimits>; tls?: { key: string; cert: string } } = {},
+  options: {
+    egress?: EgressOptions
+    limits?: Partial<FetchLimits>
+    tls?: { key: string; cert: string }
+    parts?: Partial<FetchParts>
+  } = {},
 ): Promise<FetchBench> {
   const origin = await startOrigin({ tls: options.tls })
-  return new FetchBench(origin, new Egress({ guard: openGuard(), ...options.egress }), {
-    ...DEFAULT_FETCH_LIMITS,
-    ...options.limits,
-  })
+  const egress = new Egress({ guard: openGuard(), ...options.egress })
+  return new FetchBench(origin, { egress, limits: { ...DEFAULT_FETCH_LIMITS, ...options.limits }, ...options.parts })
 }
 
 /** An attempt that can be stopped, its reason, and how many listeners its signal has. */

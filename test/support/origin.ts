@@ -342,6 +342,19 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     response.write(body)
     response.end()
   },
+  /** All of `?bytes=` but the last one at once, that one when released; `&chunked=1` without a length. */
+  '/last': async ({ url, hit, response, origin }) => {
+    const body = Buffer.alloc(numberOf(url, 'bytes', 1 << 20), 'x')
+    if (!url.searchParams.has('chunked')) response.setHeader('content-length', body.length)
+    response.write(body.subarray(1))
+    await origin.released(hit.path)
+    response.end('x')
+  },
+  /** JSON of about `?bytes=`: an array of small objects, with white space; `&wrong=1` ends in the wrong bracket. */
+  '/objects': ({ url, response }) => {
+    const objects = '{"a": 1}, '.repeat(numberOf(url, 'bytes', 1 << 20) / 10)
+    response.end(`[${objects}{}${url.searchParams.has('wrong') ? '}' : ']'}`)
+  },
   /** `?lines= &bytes=` of response headers. */
   '/headers': ({ url, response }) => {
     const value = 'v'.repeat(numberOf(url, 'bytes', 1))

@@ -16,6 +16,7 @@ export class RunningAttempt implements TimerOwner {
   readonly #timers: Timers
   readonly #onStuck: () => void
   #watch: Timer | null = null
+  #recorded: (() => void)[] | undefined
   /** True from `STUCK_AFTER_MS` after the abort until the work stops. */
   stuck = false
 
@@ -39,6 +40,21 @@ export class RunningAttempt implements TimerOwner {
   due(): void {
     this.stuck = true
     this.#onStuck()
+  }
+
+  /** Whether anybody waits for what it ends with to be on disk. */
+  get isAwaited(): boolean {
+    return this.#recorded !== undefined
+  }
+
+  onRecorded(done: () => void): void {
+    this.#recorded ??= []
+    this.#recorded.push(done)
+  }
+
+  /** What it ended with is on disk, or dropped. */
+  recorded(): void {
+    for (const done of this.#recorded?.splice(0) ?? []) done()
   }
 
   /** The work has stopped. */
@@ -103,6 +119,7 @@ function contextOf(
     context: spec.context === undefined ? live.header.context : { ...live.header.context, ...spec.context },
     traceparent: live.header.traceparent,
     sleepUntil: (dueAt) => sleepUntil(clock, timers, signal, dueAt),
+    onRecorded: (done) => running.onRecorded(done),
   }
 }
 

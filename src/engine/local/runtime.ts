@@ -317,6 +317,7 @@ export class Runtime {
       this.apply(live, input, { ended: { index, end } })
     }
     live.attempts.delete(index)
+    if (running.isAwaited) this.#tellRecorded(live, running)
     if (live.tenant.deleted) this.#releaseHosts(live)
     if (this.#idle.length > 0) this.#tellIdle()
   }
@@ -325,6 +326,12 @@ export class Runtime {
     const idle = this.#idle.filter(({ tenant }) => !this.#isBusy(tenant))
     this.#idle = this.#idle.filter((each) => !idle.includes(each))
     for (const { resolve } of idle) resolve()
+  }
+
+  /** Nothing more is written down of a deleted tenant, nor once everything was abandoned. */
+  #tellRecorded({ tenant }: LiveBatch, running: RunningAttempt): void {
+    if (tenant.deleted || this.#abandoned) running.recorded()
+    else void this.journal.committed().then(() => running.recorded())
   }
 
   #published(live: LiveBatch, seq: number): void {

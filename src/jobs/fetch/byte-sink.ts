@@ -20,6 +20,11 @@ export class ByteSink {
     return true
   }
 
+  /** Bytes collected so far. */
+  get length(): number {
+    return this.#length
+  }
+
   /** What has been collected so far. */
   bytes(): Buffer {
     return this.#bytes.subarray(0, this.#length)

@@ -80,6 +80,15 @@ export class Decoder {
     else this.#owner.decodedAll()
   }
 
+  /** Show nothing more until `resume`: what comes in then waits in the buffers, and `write` says so. */
+  pause(): void {
+    this.#last?.pause()
+  }
+
+  resume(): void {
+    this.#last?.resume()
+  }
+
   /** Stop now. May be called twice. */
   destroy(): void {
     for (const stream of [this.#first, this.#last])

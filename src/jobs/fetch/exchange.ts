@@ -4,6 +4,7 @@ import type { Connection } from '../../egress/connection.ts'
 import { JobError } from '../kind.ts'
 import { type BodyOwner, BodyReader } from './body-reader.ts'
 import { asFetchError, fetchError } from './errors.ts'
+import type { Claim } from './inflight.ts'
 import type { FetchLimits } from './limits.ts'
 import { locationOf } from './redirect.ts'
 import type { HopRequest } from './request.ts'
@@ -34,6 +35,8 @@ export interface ExchangeOptions {
   budget: ByteBudget
   /** Decoded bytes that the body may have. */
   maxBytes: number
+  /** Claims bytes of memory for a body that is not small; it is not read on before they are granted. Absent: nothing is claimed. */
+  claim?: (bytes: number, onGranted: () => void) => Claim
   /** False: the body is not read. */
   wantsBody: boolean
   /** A redirect's body is not read. */
@@ -198,18 +201,24 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
 
   #expectBody(): void {
     const encoding = headerOf(this.#headers, 'content-encoding')
+    const { maxBytes, claim } = this.#options
     try {
-      this.#reader = new BodyReader({ encoding, maxBytes: this.#options.maxBytes, owner: this })
+      this.#reader = new BodyReader({ encoding, maxBytes, announcedBytes: this.#announcedBytes, claim, owner: this })
     } catch (error) {
       return this.#fail(error)
     }
     if (this.#announcesTooMuch(this.#reader)) this.#fail(fetchError('response_too_large'))
   }
 
+  get #announcedBytes(): number | undefined {
+    const length = headerOf(this.#headers, 'content-length')
+    return length === undefined ? undefined : Number(length)
+  }
+
   #announcesTooMuch({ decodes }: BodyReader): boolean {
     const { request, budget, maxBytes } = this.#options
     if (request.method === 'HEAD' || this.#status === 304) return false
-    const length = Number(headerOf(this.#headers, 'content-length') ?? 0)
+    const length = this.#announcedBytes ?? 0
     return length > budget.left || (!decodes && length > maxBytes)
   }
 

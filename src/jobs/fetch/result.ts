@@ -1,10 +1,6 @@
-import { isUtf8 } from 'node:buffer'
-import { fitsDepth } from './json-depth.ts'
+import type { RawJson } from '../../json/raw.ts'
 import type { ResponseHeaders } from './response-headers.ts'
 import type { FetchFields } from './spec.ts'
-
-/** A response's JSON is at most this deep. */
-export const MAX_RESPONSE_JSON_DEPTH = 64
 
 /** The result of a fetch, and what is kept beside an error that came after the head of the response. */
 export interface FetchResult {
@@ -15,8 +11,9 @@ export interface FetchResult {
   redirects: { status: number; url: string }[]
   /** Empty with `response: none`. As received: `content-encoding` and `content-length` are those of the wire. */
   headers: ResponseHeaders
-  body: unknown
-  /** `json`: `body` is the value; null: no body was kept, and `body` is null. */
+  /** Text of any size may be a {@link RawJson} of it; JSON is one, as it was received but for white space between its tokens. */
+  body: string | RawJson | null
+  /** `json`: `body` is that; null: no body was kept, and `body` is null. */
   bodyEncoding: 'utf8' | 'base64' | 'json' | null
   /** Length of the kept body, decoded. */
   bytes: number
@@ -34,32 +31,8 @@ export function isOk(status: number, okStatus: FetchFields['okStatus']): boolean
 /** A body as it is kept. */
 export type KeptBody = Pick<FetchResult, 'body' | 'bodyEncoding' | 'bytes'>
 
-/** Text when the bytes are UTF-8, else base64; both give back the same bytes. */
-export function textOrBase64(bytes: Buffer): KeptBody {
-  const bodyEncoding = isUtf8(bytes) ? 'utf8' : 'base64'
-  return { body: bytes.toString(bodyEncoding), bodyEncoding, bytes: bytes.length }
-}
-
 /** No body was wanted, or none could be had. */
 export const NO_BODY: KeptBody = { body: null, bodyEncoding: null, bytes: 0 }
-
-/** The value that the bytes are JSON of; a sentence for anything else, and for JSON that is too deep. It does not quote the body. */
-export function parsedJson(bytes: Buffer): KeptBody | string {
-  const value = isUtf8(bytes) ? parse(bytes) : undefined
-  if (value === undefined) return 'The response body is not valid JSON.'
-  if (!fitsDepth(value, MAX_RESPONSE_JSON_DEPTH))
-    return `The response body is JSON nested more than ${MAX_RESPONSE_JSON_DEPTH} deep.`
-  return { body: value, bodyEncoding: 'json', bytes: bytes.length }
-}
-
-/** Undefined, which no JSON means, for what is not JSON. RFC 8259, 8.1: a byte order mark may be ignored. */
-function parse(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8').replace(/^\uFEFF/, ''))
-  } catch {
-    return undefined // The parser's message quotes the body.
-  }
-}
 
 /** Milliseconds with three decimals. */
 export function rounded(ms: number): number {

@@ -1,18 +1,25 @@
 import type { Connection } from '../../egress/connection.ts'
 import type { Egress } from '../../egress/egress.ts'
+import type { Turns } from '../../json/turns.ts'
 import { type AttemptContext, JobError } from '../kind.ts'
 import { asFetchError, fetchError } from './errors.ts'
 import { BrokenResponseError, type ByteBudget, Exchange, type HopResponse, StaleConnectionError } from './exchange.ts'
+import type { Claim, InflightBytes } from './inflight.ts'
+import { AT_ONCE_BYTES, type Keeper, keeperOf, STEP_BYTES } from './keep.ts'
 import type { FetchLimits } from './limits.ts'
 import { locationOf, redirected, type Signpost } from './redirect.ts'
 import { firstRequest, type HopRequest } from './request.ts'
-import { type FetchResult, isOk, type KeptBody, NO_BODY, parsedJson, rounded, textOrBase64 } from './result.ts'
+import { type FetchResult, isOk, type KeptBody, NO_BODY, rounded } from './result.ts'
 import type { FetchFields } from './spec.ts'
 
 /** What every fetch of a service shares. */
 export interface FetchParts {
   egress: Egress
   limits: FetchLimits
+  /** Where large bodies are scanned and written as JSON. */
+  turns: Turns
+  /** What the bodies of all of them may take. */
+  inflight: InflightBytes
 }
 
 /** One attempt at a fetch, from its slot to its result: the hops, one deadline and one byte budget for all of them. */
@@ -23,6 +30,7 @@ export class FetchAttempt {
   readonly #budget: ByteBudget
   readonly #redirects: FetchResult['redirects'] = []
   #connectMs = 0
+  #claim: Claim | undefined
 
   constructor(options: { spec: FetchFields; context: AttemptContext; parts: FetchParts }) {
     this.#spec = options.spec
@@ -46,7 +54,17 @@ export class FetchAttempt {
       return result
     } catch (error) {
       throw signal.aborted ? signal.reason : asFetchError(error)
+    } finally {
+      this.#unclaim()
     }
+  }
+
+  /** What an attempt ends with is in memory until it is on disk. */
+  #unclaim(): void {
+    const claim = this.#claim
+    if (claim === undefined) return
+    if (this.#context.signal.aborted) claim.release()
+    else this.#context.onRecorded(() => claim.release())
   }
 
   async #follow(first: HopRequest): Promise<FetchResult> {
@@ -96,14 +114,35 @@ export class FetchAttempt {
       limits: this.#parts.limits,
       budget: this.#budget,
       maxBytes: maxResponseBytes,
+      claim: (bytes, onGranted) => this.#claimBytes(bytes, onGranted),
       wantsBody: response === 'full' || response === 'json',
       followsRedirects: redirects > 0,
     }).done
   }
 
-  #conclude(request: HopRequest, response: HopResponse): FetchResult {
+  #claimBytes(bytes: number, onGranted: () => void): Claim {
+    this.#claim = this.#parts.inflight.claim(this.#context.tenantId, bytes, onGranted)
+    return this.#claim
+  }
+
+  #conclude(request: HopRequest, response: HopResponse): FetchResult | Promise<FetchResult> {
+    const keeper = this.#keeperOf(request, response)
+    if (keeper === null) return this.#concluded(request, response)
+    const size = response.body?.length ?? 0
+    this.#claim?.shrink(size)
+    if (size > AT_ONCE_BYTES) return this.#keepInTurns(keeper).then(() => this.#concluded(request, response, keeper))
+    keeper.step(AT_ONCE_BYTES)
+    return this.#concluded(request, response, keeper)
+  }
+
+  #keepInTurns(keeper: Keeper): Promise<void> {
+    const { tenantId, signal } = this.#context
+    return this.#parts.turns.run(tenantId, () => keeper.step(STEP_BYTES), signal)
+  }
+
+  #concluded(request: HopRequest, response: HopResponse, keeper?: Keeper): FetchResult {
     const { status } = response
-    const { kept, failure } = this.#keep(request, response)
+    const { kept, failure } = keeper ?? { kept: NO_BODY, failure: undefined }
     const result = this.#result(request, response, kept)
     // An error page is no reason to hide the status.
     if (!isOk(status, this.#spec.okStatus))
@@ -133,14 +172,13 @@ export class FetchAttempt {
     }
   }
 
-  /** `failure`: why the body is not the JSON that was asked for; it is kept as text then. */
-  #keep({ method }: HopRequest, { status, body }: HopResponse): { kept: KeptBody; failure?: string } {
-    if (body === null) return { kept: NO_BODY }
-    if (this.#spec.response !== 'json') return { kept: textOrBase64(body) }
+  /** Null: there is no body to keep. */
+  #keeperOf({ method }: HopRequest, { status, body }: HopResponse): Keeper | null {
+    if (body === null) return null
+    const asJson = this.#spec.response === 'json'
     // These have no body by definition (RFC 9110, 6.4.1), which is not bad JSON.
-    if (method === 'HEAD' || status === 204 || status === 304) return { kept: NO_BODY }
-    const parsed = parsedJson(body)
-    return typeof parsed === 'string' ? { kept: textOrBase64(body), failure: parsed } : { kept: parsed }
+    if (asJson && (method === 'HEAD' || status === 204 || status === 304)) return null
+    return keeperOf(body, asJson)
   }
 
   #timing({ firstByteAt }: HopResponse): FetchResult['timing'] {

@@ -153,7 +153,7 @@ export function fetchSpec(limits: FetchLimits) {
         .default('full')
         .meta({
           description:
-            'What is kept: `full` the body as text, or as base64 when it is not UTF-8; `json` the body parsed; `head` no body; `none` no headers either.',
+            'What is kept: `full` the body as text, or as base64 when it is not UTF-8; `json` the JSON of the body, as received but for white space; `head` no body; `none` no headers either.',
           examples: ['json'],
         }),
     })
