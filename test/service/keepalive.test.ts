@@ -1,5 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Guard } from '../../src/egress/guard/guard.ts'
+import { describe, expect, it } from 'vitest'
 import { startOrigin } from '../support/origin.ts'
 import { type Caller, startService, type TestService } from '../support/service.ts'
 
@@ -16,21 +15,7 @@ function requests({ origin }: TestService): number[] {
   return origin.sockets.map((socket) => socket.requests)
 }
 
-/** The guard inside a service that is started next: it judges every submission. */
-async function withGuard(start: () => Promise<TestService>): Promise<[TestService, Guard]> {
-  const asked = vi.spyOn(Guard.prototype, 'checkUrl')
-  const service = await start()
-  await fetchOnce(service.me, service.origin.url('/ok'))
-  const [guard] = asked.mock.contexts
-  if (!(guard instanceof Guard)) throw new Error('Nothing was judged.')
-  return [service, guard]
-}
-
 describe('keep-alive', () => {
-  afterEach(() => {
-    vi.restoreAllMocks()
-  })
-
   it('serves one job of a tenant after another on one socket', async () => {
     await using service = await startService()
 
@@ -79,25 +64,25 @@ describe('keep-alive', () => {
   })
 
   it('ends with the policy that the socket was opened under', async () => {
-    const [service, guard] = await withGuard(() => startService())
-    await using _service = service
+    await using service = await startService()
     const url = service.origin.url('/ok')
 
-    guard.narrow('acme', { deny: ['192.0.2.1'] })
+    await fetchOnce(service.me, url)
+    await service.configure('acme', { egress: { deny: ['192.0.2.1'] } })
     await fetchOnce(service.me, url)
     await fetchOnce(service.me, url)
-    guard.narrow('acme', { deny: ['192.0.2.2'] })
+    await service.configure('acme', { egress: { deny: ['192.0.2.2'] } })
     await fetchOnce(service.me, url)
 
     expect(requests(service)).toEqual([1, 2, 1])
   })
 
   it('leaves no open socket to a tenant that may not go there any more', async () => {
-    const [service, guard] = await withGuard(() => startService())
-    await using _service = service
+    await using service = await startService()
+    await fetchOnce(service.me, service.origin.url('/ok'))
 
     const { id } = await service.me.submit({ jobs: [service.fetch('/ok', { delayMs: 50 })] })
-    guard.narrow('acme', { deny: ['127.0.0.1'] })
+    await service.configure('acme', { egress: { deny: ['127.0.0.1'] } })
     const { jobs } = await service.me.drained(id)
 
     expect([jobs[0]?.error?.code, requests(service)]).toEqual(['egress_denied', [1]])

@@ -34,8 +34,21 @@ const BURIED = `UPDATE batches SET tenant_id = 'gone' WHERE no = ${no('all')};
 /** All that is wrong where rows came or went as they may, but without the service. */
 const NOT_COUNTED = /^what tenant "acme" keeps by table stored is \d+, should be \d+$/
 
+/** Facts that the engine does not write. */
+const NO_FACTS: [path: string, json: string][] = [
+  ['counts', '[1]'],
+  ['accepted', '[]'],
+  ['phase', '"lost"'],
+  ['outcome', '"lost"'],
+  ['open', '3'],
+  ['winner', '-1'],
+  ['released', 'null'],
+  ['error', '"bad"'],
+]
+
 /** What is done to the store, and all that a check finds then. */
-const CASES: Record<string, [change: string | ((database: DatabaseSync) => void), ...found: (string | RegExp)[]][]> = {
+type Case = [change: string | ((database: DatabaseSync) => void), ...found: (string | RegExp)[]]
+const CASES: Record<string, Case[]> = {
   'the row of a batch': [
     [setBatch('all', `state = 'failed'`), 'all: state is "failed", should be "succeeded"'],
     [setBatch('all', 'seq = seq + 1'), /^all: seq is \d+, should be \d+$/],
@@ -59,22 +72,13 @@ const CASES: Record<string, [change: string | ((database: DatabaseSync) => void)
     [
       setBatch('keyed', 'no = -7'),
       /: its number is -7, should be 1 to 4294967296$/,
-      /rows of table specs belong to no batch$/,
-      /rows of table records belong to no batch$/,
-      /rows of table log belong to no batch$/,
+      ...['specs', 'records', 'log'].map((table) => new RegExp(`rows of table ${table} belong to no batch$`)),
     ],
     [setBatch('all', 'seq = 9007199254740993'), /^#\d+: it cannot be read: /],
   ],
   'the facts of a batch': [
     [setBatch('live', `facts = ''`), 'live: its facts is not what the engine writes: a restart could not take it up'],
-    [facts('live', 'counts', '[1]'), /^live: its facts.counts is not what/],
-    [facts('live', 'accepted', '[]'), /^live: its facts.accepted is not what/],
-    [facts('live', 'phase', '"lost"'), /^live: its facts.phase is not what/],
-    [facts('live', 'outcome', '"lost"'), /^live: its facts.outcome is not what/],
-    [facts('live', 'open', '3'), /^live: its facts.open is not what/],
-    [facts('live', 'winner', '-1'), /^live: its facts.winner is not what/],
-    [facts('live', 'released', 'null'), /^live: its facts.released is not what/],
-    [facts('live', 'error', '"bad"'), /^live: its facts.error is not what/],
+    ...NO_FACTS.map((field): Case => [facts('live', ...field), new RegExp(`^live: its facts.${field[0]} is not what`)]),
     [facts('all', 'counts[3]', '7'), 'all: facts.counts of succeeded is 7, should be 2'],
     [facts('all', 'winner', '5'), 'all: facts.winner is 5, should be below 5'],
     [facts('all', 'open', 'true'), 'all: facts.open is true in phase drained'],
@@ -213,32 +217,25 @@ const CASES: Record<string, [change: string | ((database: DatabaseSync) => void)
       `UPDATE log SET entries = '[]' WHERE no = ${no('live')} AND seq = 1`,
       'live: the row of the log that begins with event 1 cannot be read',
     ],
+    [edited('live', ([first, ...rest]) => [[99, first[1], -1, 1], ...rest]), /^live: the row of the log/],
+    [edited('live', ([first, ...rest]) => [[first[0], first[1], -1, 2], ...rest]), /^live: the row of the log/],
     [
-      (database) => editLog(database, 'live', ([first, ...rest]) => [[99, first[1], -1, 1], ...rest]),
+      edited('live', ([first, second, ...rest]) => [first, [second[0], second[1], 0, 1e12], ...rest]),
       /^live: the row of the log/,
     ],
     [
-      (database) => editLog(database, 'live', ([first, ...rest]) => [[first[0], first[1], -1, 2], ...rest]),
-      /^live: the row of the log/,
-    ],
-    [
-      (database) =>
-        editLog(database, 'live', ([first, second, ...rest]) => [first, [second[0], second[1], 0, 1e12], ...rest]),
-      /^live: the row of the log/,
-    ],
-    [
-      (database) => editLog(database, 'open', ([first]) => [[1, first[1], -1, 1, { cause: 'stop' }]]),
+      edited('open', ([first]) => [[1, first[1], -1, 1, { cause: 'stop' }]]),
       'open: event 1 is batch.aborting, should be batch.accepted',
       'open: event 1 is batch.aborting when the batch is not accepted yet',
       'open: facts.phase is "running", should be "aborting"',
     ],
     [
-      (database) => editLog(database, 'all', (entries) => entries.slice(0, -1)),
+      edited('all', (entries) => entries.slice(0, -1)),
       /^all: seq is/,
       'all: facts.phase is "drained", should be "settled"',
     ],
     [
-      (database) => editLog(database, 'all', (entries) => [...entries, ...entries.slice(-1)]),
+      edited('all', (entries) => [...entries, ...entries.slice(-1)]),
       /comes after batch.drained, which should be the last$/,
       /is batch.drained when the batch is drained$/,
       /^all: seq is/,
@@ -246,20 +243,17 @@ const CASES: Record<string, [change: string | ((database: DatabaseSync) => void)
     [twice('appended', 7), /^appended 0: event \d+ is job.succeeded of a job that had ended$/, /^appended: seq is/],
     [twice('appended', 5), /^appended 0: event \d+ is job.started of a job that had ended$/, /^appended: seq is/],
     [
-      (database) => editLog(database, 'live', (entries) => [...entries, ...entries.slice(-1)]),
+      edited('live', (entries) => [...entries, ...entries.slice(-1)]),
       'live 0: event 5 is job.started out of order',
       /^live: seq is/,
     ],
     [twice('appended', 4), /^appended 0: event \d+ is job.queued of a job that had ended$/, /^appended: seq is/],
     [
-      (database) => editLog(database, 'live', (entries) => [...entries, [5, entries[0][1], 9, 1, { attempt: 1 }]]),
+      edited('live', (entries) => [...entries, [5, entries[0][1], 9, 1, { attempt: 1 }]]),
       'live 9: event 5 is job.started of a job that was not queued',
       /^live: seq is/,
     ],
-    [
-      (database) => editLog(database, 'live', (entries) => entries.map(again)),
-      /^live 0: the attempt of event 4 is 7, should be 1$/,
-    ],
+    [edited('live', (entries) => entries.map(again)), /^live 0: the attempt of event 4 is 7, should be 1$/],
   ],
   'rows without a batch': [
     [
@@ -339,13 +333,17 @@ const CASES: Record<string, [change: string | ((database: DatabaseSync) => void)
   ],
 }
 
+/** A change of the log of a batch. */
+function edited(name: string, change: Parameters<typeof editLog>[2]): (database: DatabaseSync) => void {
+  return (database) => editLog(database, name, change)
+}
+
 /** Log the first event of this type a second time, before the batch settles. */
 function twice(name: string, type: number): (database: DatabaseSync) => void {
-  return (database) =>
-    editLog(database, name, (entries) => {
-      const again = entries.filter((entry) => entry[0] === type).slice(0, 1)
-      return [...entries.slice(0, -2), ...again, ...entries.slice(-2)]
-    })
+  return edited(name, (entries) => {
+    const again = entries.filter((entry) => entry[0] === type).slice(0, 1)
+    return [...entries.slice(0, -2), ...again, ...entries.slice(-2)]
+  })
 }
 
 /** The same event with another number of the attempt. */
