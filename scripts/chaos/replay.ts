@@ -1,3 +1,5 @@
+import { countsOf, LIVE, mayMove, stateAfter } from '../../test/support/log-rules.ts'
+
 /** An event as it comes over the wire. */
 export interface WireEvent {
   seq: number
@@ -23,16 +25,6 @@ export interface ReplayedJob {
   cause: string | null
 }
 
-const FROM: Readonly<Record<string, readonly string[]>> = {
-  running: ['queued'],
-  cancelling: ['running'],
-  succeeded: ['running', 'cancelling'],
-  failed: ['running', 'cancelling'],
-  timed_out: ['queued', 'cancelling'],
-  cancelled: ['queued', 'cancelling'],
-}
-const LIVE = new Set(['queued', 'running', 'cancelling'])
-
 /** The read model that a whole log gives, and everything in the log that must not be; written without the service's code. */
 export class Replay {
   readonly jobs: ReplayedJob[] = []
@@ -53,10 +45,7 @@ export class Replay {
   }
 
   get counts(): Record<string, number> {
-    const counts: Record<string, number> = { total: this.jobs.length }
-    for (const state of ['queued', 'running', 'cancelling', 'succeeded', 'failed', 'timed_out', 'cancelled'])
-      counts[state] = this.jobs.filter((job) => job.state === state).length
-    return counts
+    return countsOf(this.jobs.map(({ state }) => state))
   }
 
   #apply(event: WireEvent): void {
@@ -113,12 +102,12 @@ export class Replay {
 
   #move({ type, at, attempt, cause }: WireEvent, index: number, refuse: (why: string) => void): void {
     const job = this.jobs[index]
-    const to = type === 'job.started' ? 'running' : type.slice('job.'.length)
+    const to = stateAfter(type)
     if (job === undefined) {
       refuse('there is no such job')
       return
     }
-    if (!FROM[to]?.includes(job.state)) refuse(`the job was ${job.state}`)
+    if (!mayMove(job.state, to)) refuse(`the job was ${job.state}`)
     job.state = to
     if (to === 'running') {
       if (attempt !== ++job.attempts) refuse(`attempt ${attempt} is number ${job.attempts}`)

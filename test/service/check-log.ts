@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { countsOf, ENDS, mayMove, stateAfter } from '../support/log-rules.ts'
 
 /** An event as it comes over the wire; fields that not every type has are optional. */
 export interface WireEvent {
@@ -72,16 +73,7 @@ export interface WireBatch {
   links: Record<string, string>
 }
 
-const ENDS = new Set(['succeeded', 'failed', 'timed_out', 'cancelled'])
 const FAILURES = new Set(['failed', 'timed_out'])
-const FROM: Readonly<Record<string, readonly string[]>> = {
-  running: ['queued'],
-  cancelling: ['running'],
-  succeeded: ['running', 'cancelling'],
-  failed: ['running', 'cancelling'],
-  timed_out: ['queued', 'cancelling'],
-  cancelled: ['queued', 'cancelling'],
-}
 
 /** What a replay of the log knows of a job. */
 interface ReplayedJob {
@@ -167,8 +159,8 @@ function replayJob(replay: Replay, event: WireEvent, shielded: ReadonlySet<numbe
   }
   const job = replay.jobs[index]
   if (job === undefined) throw new Error(`${what}: there is no such job`)
-  const to = event.type === 'job.started' ? 'running' : event.type.slice('job.'.length)
-  expect(FROM[to], what).toContain(job.state)
+  const to = stateAfter(event.type)
+  expect(mayMove(job.state, to), `${what}: the job was ${job.state}`).toBe(true)
   job.state = to
   if (to === 'running') {
     job.started++
@@ -255,10 +247,7 @@ export function completionsOf(events: readonly WireEvent[]): WireEvent[] {
 }
 
 function checkBatch(replay: Replay, batch: WireBatch): void {
-  const counts: Record<string, number> = { total: replay.jobs.length }
-  for (const state of ['queued', 'running', 'cancelling', ...ENDS])
-    counts[state] = replay.jobs.filter((job) => job.state === state).length
-  expect(batch.counts).toEqual(counts)
+  expect(batch.counts).toEqual(countsOf(replay.jobs.map(({ state }) => state)))
   expect({ state: batch.state, error: batch.error, settledAt: batch.settledAt, open: batch.open }).toEqual({
     state: replay.settled?.state,
     error: replay.settled?.error,
