@@ -11,6 +11,8 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string', default: MEASURES.join() },
     rounds: { type: 'string', default: '3' },
+    // Of P5: sleeps, drips, bodies, streams, submissions.
+    cases: { type: 'string', default: '' },
     count: { type: 'string', default: '30000' },
   },
 })
@@ -19,6 +21,6 @@ const wanted = new Set(values.only.split(','))
 for (const name of wanted) if (!MEASURES.includes(name)) throw new Error(`There is no ${name}, only ${MEASURES}.`)
 
 if (wanted.has('P1') || wanted.has('P2')) await throughput(wanted, rounds, Number(values.count))
-if (wanted.has('P5')) await neighbour(rounds)
+if (wanted.has('P5')) await neighbour(rounds, values.cases.split(',').filter(Boolean))
 if (wanted.has('P7')) await acceptance(rounds)
 if (wanted.has('P10')) await recovery(rounds)

@@ -36,12 +36,12 @@ import { Follower, type FollowQuery } from './follow.ts'
 import { forecast } from './forecast.ts'
 import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
+import { LiveBatches } from './live-batches.ts'
 import { Lookup } from './lookup.ts'
 import { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { type SealEvents, Sealer } from './sealer.ts'
-import { SpecBudget } from './specs.ts'
 import { Tenancy } from './tenancy.ts'
 import { type TenantDefaults, Tenants } from './tenants.ts'
 import { withWaitingOn } from './waiting-on.ts'
@@ -129,10 +129,9 @@ export class LocalEngine implements Engine {
       beforeStart,
       events,
     })
-    const budget = new SpecBudget()
-    const sealer = new Sealer({ vault, kinds, events })
-    this.#intake = new Intake({ runtime: this.#runtime, store, hosts, budget, sealer, vault })
-    this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, budget, sealer, kinds })
+    const batches = new LiveBatches({ runtime: this.#runtime, store, sealer: new Sealer({ vault, kinds, events }) })
+    this.#intake = new Intake({ runtime: this.#runtime, store, hosts, batches, vault })
+    this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, batches, kinds })
     this.tenancy = new Tenancy({ runtime: this.#runtime, tenants: this.#tenants, recovery: this.#recovery, clock })
     const onError = (error: unknown) => events.retentionFailed(error)
     this.#retention = new Retention({ store, clock, retentionMs: options.retentionMs, onError })

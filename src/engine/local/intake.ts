@@ -18,11 +18,9 @@ import type { BatchSubmission, BatchView, Idempotency, SubmitOptions } from '../
 import { headerOf, liveView } from '../views.ts'
 import { closedError } from './admission.ts'
 import type { Hosts } from './hosts.ts'
-import { LiveBatch } from './live-batch.ts'
-import { newBatchQueue } from './queues.ts'
+import type { LiveBatch } from './live-batch.ts'
+import type { LiveBatches } from './live-batches.ts'
 import type { Runtime } from './runtime.ts'
-import type { Sealer } from './sealer.ts'
-import { type SpecBudget, SpecWindow } from './specs.ts'
 import type { Tenant } from './tenants.ts'
 
 /** To append again what was appended would double it, so nobody does it unasked. */
@@ -33,8 +31,7 @@ export class Intake {
   readonly #runtime: Runtime
   readonly #store: Store
   readonly #hosts: Hosts
-  readonly #budget: SpecBudget
-  readonly #sealer: Sealer
+  readonly #batches: LiveBatches
   readonly #vault: Vault
   /** Idempotency keys whose first answer is being made, as `tenant key`. */
   readonly #answering = new Set<string>()
@@ -43,13 +40,11 @@ export class Intake {
     runtime: Runtime
     store: Store
     hosts: Hosts
-    budget: SpecBudget
-    sealer: Sealer
+    batches: LiveBatches
     vault: Vault
   }) {
-    this.#sealer = options.sealer
+    this.#batches = options.batches
     this.#vault = options.vault
-    this.#budget = options.budget
     this.#runtime = options.runtime
     this.#store = options.store
     this.#hosts = options.hosts
@@ -133,18 +128,7 @@ export class Intake {
 
   #newLive(tenant: Tenant, submission: BatchSubmission, id = newBatchId()): LiveBatch {
     const no = this.#store.nextBatchNo()
-    const core = newBatch(submission)
-    return new LiveBatch({
-      id,
-      no,
-      tenant,
-      header: headerOf(submission),
-      core,
-      queue: newBatchQueue(tenant.queue, core, submission.maxConcurrency),
-      specs: new SpecWindow({ store: this.#store, no, budget: this.#budget, sealer: this.#sealer.batch(id) }),
-      timers: this.#runtime.timers,
-      onDue: (live, timer, index) => this.#runtime.due(live, timer, index),
-    })
+    return this.#batches.make({ id, no, tenant, header: headerOf(submission), core: newBatch(submission) })
   }
 
   /** The acceptance turn. The tenant's counts follow when the batch enters, after the commit. */

@@ -8,11 +8,9 @@ import type { BatchHistory, BatchRow, PlanColumns, Store } from '../../store/sto
 import type { BatchHeader } from '../views.ts'
 import { restartRule } from './attempts.ts'
 import type { Hosts } from './hosts.ts'
-import { LiveBatch } from './live-batch.ts'
-import { newBatchQueue } from './queues.ts'
+import type { LiveBatch } from './live-batch.ts'
+import type { LiveBatches } from './live-batches.ts'
 import type { Runtime } from './runtime.ts'
-import type { Sealer } from './sealer.ts'
-import { type SpecBudget, SpecWindow } from './specs.ts'
 
 /** How many specs are read at once to find the hosts of queued jobs. */
 const CHUNK = 1_000
@@ -35,20 +33,17 @@ export class Recovery {
   readonly #runtime: Runtime
   readonly #store: Store
   readonly #hosts: Hosts
-  readonly #budget: SpecBudget
-  readonly #sealer: Sealer
+  readonly #batches: LiveBatches
   readonly #kinds: ReadonlyMap<string, JobKind>
 
   constructor(options: {
     runtime: Runtime
     store: Store
     hosts: Hosts
-    budget: SpecBudget
-    sealer: Sealer
+    batches: LiveBatches
     kinds: ReadonlyMap<string, JobKind>
   }) {
-    this.#budget = options.budget
-    this.#sealer = options.sealer
+    this.#batches = options.batches
     this.#runtime = options.runtime
     this.#store = options.store
     this.#hosts = options.hosts
@@ -130,22 +125,7 @@ export class Recovery {
     const tenant = this.#runtime.tenants.get(row.tenantId)
     const plan: BatchPlan = header
     const core = restoreBatch(plan, facts, row.seq, row, jobs)
-    const live = new LiveBatch({
-      id: row.id,
-      no: row.no,
-      tenant,
-      header,
-      core,
-      queue: newBatchQueue(tenant.queue, core, header.maxConcurrency),
-      specs: new SpecWindow({
-        store: this.#store,
-        no: row.no,
-        budget: this.#budget,
-        sealer: this.#sealer.batch(row.id),
-      }),
-      timers: this.#runtime.timers,
-      onDue: (due, timer, index) => this.#runtime.due(due, timer, index),
-    })
+    const live = this.#batches.make({ id: row.id, no: row.no, tenant, header, core })
     live.publishedSeq = row.seq
     return live
   }
