@@ -5,7 +5,6 @@ import { type BatchRow, JOBS_PER_BATCH, type LogPage, type Store } from '../../s
 import type { JsonText, ReturnWhen, StreamEvent } from '../engine.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Runtime } from './runtime.ts'
-import { Turns } from './turns.ts'
 
 /** Events in one reading of the log. */
 const PAGE_EVENTS = 500
@@ -29,7 +28,6 @@ export class Follower {
   readonly #store: Store
   readonly #clock: Clock
   readonly #shutdown: AbortSignal
-  readonly #turns = new Turns()
   /** Streams that have not ended, and who waits for the last of them. */
   #open = 0
   #allEnded: (() => void)[] = []
@@ -89,8 +87,6 @@ export class Follower {
     while (!query.signal?.aborted) {
       const wasLive = this.#runtime.find(row.tenantId, row.id) !== null
       const page = await this.#page(row, after, query.only === 'completions')
-      // All that follow a batch have the page at the same moment.
-      if (page.events.length > 0) await this.#turns.take(row.tenantId, page.events.length)
       if (page.events.length > 0) yield page.events
       if (page.events.at(-1)?.type === 'batch.drained') return
       const moved = page.after > after
