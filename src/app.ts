@@ -7,6 +7,7 @@ import type { KeyRing } from './auth/keyring.ts'
 import { type Clock, systemClock, type TimerHandle } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
+import { InvalidArgumentError } from './errors.ts'
 import { boundBodies } from './http/bodies.ts'
 import { takeJsonOnly } from './http/body.ts'
 import { boundConnections, slowness } from './http/connections.ts'
@@ -22,6 +23,7 @@ import { RouteTable } from './http/route-table.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { buildLogger } from './log.ts'
+import type { OnRefused } from './refusals.ts'
 import { buildJobSchema } from './schema/jobs.ts'
 import { type EgressEntryCheck, tenantBody } from './schema/requests.ts'
 import { submissionSchemas } from './schema/submission.ts'
@@ -38,6 +40,8 @@ export interface AppParts {
   /** Judges the entries of a tenant's `egress`. */
   egressProblem: EgressEntryCheck
   logger: FastifyBaseLogger
+  /** Told of a submission or append whose destinations are refused. */
+  onRefused: OnRefused
   /** Shown in the OpenAPI document. */
   version?: string
   /** What the container of the process may have in memory, as Node tells it; absent: nobody knows. */
@@ -78,6 +82,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
   boundConnections(app, config, parts.clock)
   boundBodies(app, config)
   logAnswers(app, parts.clock)
+  tellRefusals(app, parts.onRefused)
   shedUnderPressure(app, config, { clock: parts.clock, memoryLimitBytes: parts.memoryLimitBytes })
   serve(app, parts, closingSignal(app, parts.clock))
   return app
@@ -86,7 +91,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
 /** The service's OpenAPI document as YAML, for its kinds and limits; nothing listens. */
 export async function openApiYaml(parts: Pick<AppParts, 'config' | 'kinds' | 'version'>): Promise<string> {
   // A document is made of schemas alone: no route is called, so none of these is.
-  const none = {} as Pick<AppParts, 'engine' | 'keys' | 'directory' | 'egressProblem'>
+  const none = {} as Pick<AppParts, 'engine' | 'keys' | 'directory' | 'egressProblem' | 'onRefused'>
   const app = buildApp({ ...none, ...parts, clock: systemClock, logger: buildLogger({ level: 'silent' }) })
   try {
     await app.ready()
@@ -127,6 +132,14 @@ function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): voi
     theme: { title: 'gatherd', css: [{ filename: 'gatherd.css', content: '.swagger-ui .topbar { display: none }' }] },
   })
   void app.register(routes, { ...parts, jobSchema, bodies, observers, limits })
+}
+
+/** What a submission is refused for, once for all of its jobs. A dry run answers with it, and is none. */
+function tellRefusals(app: FastifyInstance, onRefused: OnRefused): void {
+  app.addHook('onError', async ({ tenantId }, _reply, error: unknown) => {
+    if (!(error instanceof InvalidArgumentError) || error.refusals.size === 0) return
+    onRefused({ tenantId, stage: 'submission', kinds: error.refusals })
+  })
 }
 
 /** One line an answer, and of the request only its method and the route's pattern: ids, queries and bodies stay out. */

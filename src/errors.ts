@@ -20,9 +20,12 @@ export abstract class ServiceError extends Error {
 export class InvalidArgumentError extends ServiceError {
   readonly code = 'invalid_argument'
   readonly errors: FieldError[]
-  constructor(errors: FieldError[]) {
+  /** Destinations among them that are refused, by the kind of rule: for the operator, not for whoever sent them. */
+  readonly refusals: ReadonlyMap<string, number>
+  constructor(errors: FieldError[], refusals: ReadonlyMap<string, number> = new Map()) {
     super(errors.length === 1 ? '1 field is wrong.' : `${errors.length} fields are wrong.`)
     this.errors = errors
+    this.refusals = refusals
   }
 }
 

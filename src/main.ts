@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { useCompileCache } from './cli/compile-cache.ts'
 import type { Command, Io } from './cli/io.ts'
+import { impatience } from './cli/signals.ts'
+import { systemClock } from './clock.ts'
 import { ServiceError } from './errors.ts'
 
 /** Loaded when asked for: a service that starts again is not to wait for what it does not need. */
@@ -42,7 +44,10 @@ async function main(): Promise<number> {
 /** A signal counts from the first moment on; and what still runs when all is closed does not keep the process. */
 async function serve(args: string[]): Promise<never> {
   const early: Signal[] = []
+  const hurry = impatience(systemClock, () => process.exit(130))
   const stopNoting = onSignal((signal) => early.push(signal))
+  // As long as there is a process, also before anything is loaded and after all is closed.
+  onSignal(hurry)
   useCompileCache(process.env.GATHERD_DATA_DIR || './data', process.geteuid?.())
   const command = await LOADERS.serve()
   const status = await command(

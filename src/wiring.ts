@@ -12,6 +12,7 @@ import { StoreUnusableError } from './errors.ts'
 import { loadKinds } from './jobs/custom.ts'
 import type { FetchLimits } from './jobs/fetch/limits.ts'
 import type { JobKind } from './jobs/kind.ts'
+import { logRefusals, type OnRefused } from './refusals.ts'
 import type { EgressEntryCheck } from './schema/requests.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
@@ -39,6 +40,8 @@ export interface EngineParts {
   engine: Engine
   store: SqliteStore
   kinds: JobKind[]
+  /** The one place that every refusal of a destination goes through. */
+  onRefused: OnRefused
   /** Close in reverse order of building. May be called twice. */
   close(): Promise<void>
 }
@@ -63,7 +66,10 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
   )
   logger.debug({}, 'store open, engine loaded')
   const vault = await vaultOf(config, store)
-  const guard = new Guard(egressSettings(config), (facts) => logger.info(facts, 'destination refused'))
+  const onRefused = logRefusals(logger)
+  const guard = new Guard(egressSettings(config), ({ tenantId, kind, detail }) =>
+    onRefused({ tenantId, stage: 'attempt', kinds: new Map([[kind, 1]]), detail }),
+  )
   const egress = new Egress({ clock, guard, ...egressOptions(config) })
   const kinds = [
     ...builtInKinds({ egress, limits: fetchLimits(config), maxInflightBytes: config.egressMaxInflightBytes }),
@@ -113,7 +119,7 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     await close()
     throw atStart(error, config)
   }
-  return { engine, store, kinds, close }
+  return { engine, store, kinds, onRefused, close }
 }
 
 /** A store that cannot be read when the service starts needs words: what is wrong, and what says more. */
@@ -203,7 +209,7 @@ async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore): Prom
 export async function wire(config: Config, around: Surroundings): Promise<Service> {
   const parts = await wireEngine(config, around)
   try {
-    const { engine, store, kinds } = parts
+    const { engine, store, kinds, onRefused } = parts
     const { clock, logger, version, memoryLimitBytes } = around
     const keys = new KeyRing({ store, clock, adminKey: config.adminKey, auth: config.auth })
     const firstKey = await keys.load({ first: !around.firstKeyLater })
@@ -211,7 +217,7 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     const { buildApp } = await import('./app.ts')
     const egressProblem: EgressEntryCheck = (list, entry) => findProblems({ [list]: [entry] })[0]?.detail
     const outside = { clock, logger, version, memoryLimitBytes }
-    const app = buildApp({ engine, keys, directory: store, config, kinds, egressProblem, ...outside })
+    const app = buildApp({ engine, keys, directory: store, config, kinds, egressProblem, onRefused, ...outside })
     const close = async () => {
       await engine.drain(0)
       await app.close()

@@ -13,9 +13,6 @@ Settings come from the environment:
 ${SETTINGS.map(({ name, description, default: value }) => `  ${name.padEnd(28)} ${description} [${value ?? 'unset'}]`).join('\n')}
 `
 
-/** A second signal sooner than this is the same one: a terminal's Ctrl-C reaches npm's child twice. */
-const SAME_SIGNAL_MS = 500
-
 /** Run the service until SIGTERM or SIGINT: then drain, close and resolve with 0. */
 export const serve: Command = async (io) => {
   if (parsed(io, HELP, {}) === null) return 0
@@ -74,18 +71,9 @@ function listenError(thrown: unknown, where: string): unknown {
     : new ConfigError(`Cannot listen on ${where}: ${why} (GATHERD_HOST, GATHERD_PORT).`, { cause: thrown })
 }
 
-/** Resolves at the first signal; another one, if it is another, ends the process at once. */
+/** Resolves at the first signal. Another one is for `main.ts`, which ends the process whatever it is doing. */
 function firstSignal(io: Io): Promise<string> {
-  return new Promise((resolve) => {
-    let firstAt: number | null = null
-    io.onSignal((signal) => {
-      const now = systemClock.now()
-      if (firstAt === null) {
-        firstAt = now
-        resolve(signal)
-      } else if (now - firstAt > SAME_SIGNAL_MS) io.exit(130)
-    })
-  })
+  return new Promise((resolve) => void io.onSignal(resolve))
 }
 
 function greeting(url: string, firstKey: string | null): string {

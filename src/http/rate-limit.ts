@@ -28,9 +28,18 @@ export class RequestLimits {
     this.#clock = options.clock
   }
 
-  /** Counts a request of a tenant; a hook for `onRequest`, after the guard. @throws {TooManyRequestsError} */
-  admit({ tenantId }: FastifyRequest): void {
-    if (tenantId === '') return
+  /** Tenants whose requests are counted. */
+  get size(): number {
+    return this.#meters.size
+  }
+
+  /**
+   * Counts a request of a tenant; a hook for `onRequest`, after the guard. One whose key has ended since is refused later on: to count it
+   * would remember a tenant that was deleted.
+   * @throws {TooManyRequestsError}
+   */
+  admit({ tenantId, session }: FastifyRequest): void {
+    if (tenantId === '' || session?.over) return
     const meter = this.#meterOf(tenantId, this.#engine.tenant(tenantId).limits.rate.requestsPerMinute)
     if (meter === null) return
     const now = this.#clock.now()
@@ -38,8 +47,8 @@ export class RequestLimits {
   }
 
   /** Says in an answer to a tenant what its limits are and what is left of them; for `onSend`. */
-  show({ tenantId }: FastifyRequest, reply: FastifyReply): void {
-    if (tenantId === '') return
+  show({ tenantId, session }: FastifyRequest, reply: FastifyReply): void {
+    if (tenantId === '' || session?.over) return
     const limits = this.#limitsOf(tenantId)
     reply.header('ratelimit-policy', policyField(limits)).header('ratelimit', serviceField(limits))
     waitLongEnough(reply, limits)

@@ -8,6 +8,9 @@ import { emptyBody } from './body.ts'
 /** How a label is asked for: `label.<key>=<value>`. */
 const LABEL_PREFIX = 'label.'
 
+/** How the detail of a name that the schema does not have begins (`issues.ts`). */
+const UNKNOWN_FIELD = 'Is not a field here;'
+
 /** Checks a request's parts by the zod schemas of its route; what is wrong becomes an error of ours, not of Fastify's. */
 export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
   ({ schema, httpPart }) =>
@@ -53,18 +56,26 @@ function readQuery(schema: z.ZodType, data: unknown): unknown {
   return atParameters(() => check(schema, gather(shapeOf(schema), raw), ['query']))
 }
 
-/** A label is gathered under `labels`, and to the caller it is a parameter like any other. */
+/** A label is gathered under `labels`, and to the caller it is a parameter like any other; of fields he knows nothing. */
 function atParameters<T>(checked: () => T): T {
   try {
     return checked()
   } catch (thrown) {
     if (!(thrown instanceof InvalidArgumentError)) throw thrown
-    const errors = thrown.errors.map((each) => ({
-      ...each,
-      pointer: each.pointer.replace('/query/labels/', '/query/'),
-    }))
-    throw new InvalidArgumentError(errors)
+    throw new InvalidArgumentError(
+      thrown.errors.map((each) => ({
+        ...each,
+        pointer: each.pointer.replace('/query/labels/', '/query/'),
+        detail: ofParameters(each.detail),
+      })),
+    )
   }
+}
+
+function ofParameters(detail: string): string {
+  if (!detail.startsWith(UNKNOWN_FIELD)) return detail
+  const known = detail.slice(UNKNOWN_FIELD.length).replace('the fields are', 'the parameters are')
+  return `Is no parameter here;${known.replace(/\blabels\b/, `${LABEL_PREFIX}<key>`)}`
 }
 
 function shapeOf(schema: z.ZodType): Record<string, z.ZodType> {

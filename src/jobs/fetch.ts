@@ -38,7 +38,7 @@ function objectionsTo(text: string, tenantId: string, { guard }: FetchParts['egr
   const url = guard.checkUrl(tenantId, text)
   if (url instanceof URL) return []
   if (url.verdict === 'invalid') return [{ field: 'url', detail: url.sentence }]
-  return [{ field: 'url', detail: DENIED_SENTENCE, code: 'egress_denied' }]
+  return [{ field: 'url', detail: DENIED_SENTENCE, code: 'egress_denied', refusal: url.kind }]
 }
 
 function hostOf({ url }: FetchSpec): string | undefined {

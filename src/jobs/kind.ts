@@ -83,6 +83,8 @@ export interface Objection {
   detail: string
   /** Where the field's form is not what is wrong, e.g. `egress_denied`. */
   code?: string
+  /** Of a destination that is refused: by which kind of rule. For the operator's log and metrics only. */
+  refusal?: string
 }
 
 /** An error that ends a job as `failed` with a `type` and `code` of api.md, and facts that the caller may see. */

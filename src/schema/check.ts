@@ -9,6 +9,7 @@ import { pointerOf } from './pointer.ts'
 /** The wrong fields of one request, in the order found; keeps at most {@link MAX_FIELD_ERRORS}. */
 export class Findings {
   readonly #errors: FieldError[] = []
+  readonly #refusals = new Map<string, number>()
   #cut = false
 
   /** True when nothing more needs to be looked for: the answer would not name it. */
@@ -29,11 +30,17 @@ export class Findings {
     }
   }
 
+  /** A destination is refused, by this kind of rule: told to the operator only, whatever is added of it. */
+  refuse(kind: string): void {
+    this.#refusals.set(kind, (this.#refusals.get(kind) ?? 0) + 1)
+  }
+
   /** @throws {InvalidArgumentError} when anything was found; its last entry says so when more was cut off. */
   throwIfAny(): void {
     if (this.#errors.length === 0) return
     const detail = `Only the first ${MAX_FIELD_ERRORS} wrong fields are named; there may be more.`
-    throw new InvalidArgumentError(this.#cut || this.full ? [...this.#errors, { pointer: '', detail }] : this.#errors)
+    const errors = this.#cut || this.full ? [...this.#errors, { pointer: '', detail }] : this.#errors
+    throw new InvalidArgumentError(errors, this.#refusals)
   }
 }
 

@@ -166,9 +166,11 @@ function examineJob(job: unknown, index: number, by: Examination): CommonSpec | 
 
 /** What stands against a job beside its form; of one field, the form goes first. */
 function object(job: Record<string, unknown>, index: number, { schema, tenantId, findings }: Examination): void {
-  for (const { field, detail, code } of schema.objections(job, tenantId)) {
+  for (const { field, detail, code, refusal } of schema.objections(job, tenantId)) {
     const pointer = `/jobs/${index}/${field}`
-    if (!findings.has(pointer)) findings.add([{ pointer, detail, ...(code && { code }) }])
+    if (findings.has(pointer)) continue
+    findings.add([{ pointer, detail, ...(code && { code }) }])
+    if (refusal !== undefined) findings.refuse(refusal)
   }
 }
 

@@ -1,7 +1,9 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { parseList } from 'structured-headers'
 import { describe, expect, it } from 'vitest'
-import type { RateLimits, TenantLimits } from '../../src/engine/engine.ts'
+import type { Engine, RateLimits, TenantLimits } from '../../src/engine/engine.ts'
 import { QueueFullError } from '../../src/errors.ts'
+import { RequestLimits } from '../../src/http/rate-limit.ts'
 import { type Limit, policyField, serviceField } from '../../src/http/rate-limit-fields.ts'
 import { ADMIN_KEY, StillClock, startFake } from '../support/fake-parts.ts'
 
@@ -225,5 +227,38 @@ describe('a tenant that is deleted', () => {
     await service.admin.delete('/v1/admin/tenants/default').expect(429)
 
     expect(read((await service.http.get('/v1/tenant')).headers.ratelimit).requests).toMatchObject({ r: 0 })
+  })
+})
+
+describe('the limits of a tenant that was deleted', () => {
+  const request = (tenantId: string, over: boolean) => ({ tenantId, session: { over } }) as FastifyRequest
+  const reply = { header: () => reply, getHeader: () => undefined } as unknown as FastifyReply
+  const start = () => {
+    const tenant = () => ({ limits: { rate: { requestsPerMinute: 60 } }, usage: {} })
+    return new RequestLimits({ engine: { tenant } as unknown as Engine, clock: new StillClock() })
+  }
+
+  it('are forgotten with it, also by a request that was on its way', () => {
+    const limits = start()
+    limits.admit(request('acme', false))
+    limits.show(request('acme', false), reply)
+    expect(limits.size).toBe(1)
+
+    limits.forget('acme')
+    limits.admit(request('acme', true))
+    limits.show(request('acme', true), reply)
+
+    expect(limits.size).toBe(0)
+  })
+
+  it('do not grow with the tenants that come and go', () => {
+    const limits = start()
+    for (let i = 0; i < 1_000; i++) {
+      limits.admit(request(`t${i}`, false))
+      limits.forget(`t${i}`)
+      limits.show(request(`t${i}`, true), reply)
+    }
+
+    expect(limits.size).toBe(0)
   })
 })

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { KINDS } from '../service/kinds.ts'
 import { startOrigin } from '../support/origin.ts'
 import { ADMIN_KEY, Installation } from '../support/process.ts'
+import { Wire } from '../support/raw.ts'
 import { Caller, forever, sleepFor } from '../support/service.ts'
 import { mountTmpfs } from './mount.ts'
 
@@ -147,6 +148,38 @@ describe('SIGTERM', () => {
     launched.signal('SIGTERM')
 
     expect(await launched.exited).toEqual({ status: 0, signal: null })
+  }, 30_000)
+
+  it('a second time ends at once also before anything is loaded', async () => {
+    await using installation = new Installation()
+    const spy = `process.on('newListener', (name) => name === 'SIGINT' && console.log('catches'))`
+    const launched = installation.launch({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(spy)}` })
+    while (launched.stdout.split('catches').length < 3) await new Promise((resolve) => setTimeout(resolve, 2))
+
+    launched.signal('SIGTERM')
+    launched.signal('SIGINT')
+
+    expect(await launched.exited).toEqual({ status: 130, signal: null })
+    expect(launched.stdout).not.toContain('gatherd ')
+  }, 30_000)
+
+  it('a second time ends at once also when all is being closed', async () => {
+    await using service = await started({ GATHERD_DRAIN_GRACE_MS: '0' })
+    const { installation } = service
+    const port = Number(new URL(installation.url).port)
+    // A request that does not come to its end is waited for, for a while.
+    using half = await Wire.open(port, 'POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n')
+    installation.process.signal('SIGTERM')
+    const refused = () =>
+      fetch(`${installation.url}/livez`)
+        .then(() => false)
+        .catch(() => true)
+    while (!(await refused()));
+
+    installation.process.signal('SIGINT')
+
+    expect(await installation.process.exited).toEqual({ status: 130, signal: null })
+    expect(half.statuses).toEqual([])
   }, 30_000)
 
   it('ends the process also while the disk takes nothing', async ({ skip }) => {

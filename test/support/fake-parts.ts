@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import type { JobKind } from '../../src/jobs/kind.ts'
 import { buildLogger } from '../../src/log.ts'
+import { logRefusals } from '../../src/refusals.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../../src/store/store.ts'
 import { FakeEngine } from './fake-engine.ts'
 
@@ -114,7 +115,17 @@ export async function startFake({ env = {}, clock = systemClock, kinds = FAKE_KI
   const log = new LogLines()
   const logger = buildLogger({ level: 'info', destination: log })
   const egressProblem = (list: string, entry: string) => (entry.includes('!') ? `${list} has ${entry}.` : undefined)
-  const app = buildApp({ engine, keys, directory, config, kinds, clock, egressProblem, logger })
+  const app = buildApp({
+    engine,
+    keys,
+    directory,
+    config,
+    kinds,
+    clock,
+    egressProblem,
+    logger,
+    onRefused: logRefusals(logger),
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   return new FakeService(app, { engine, keys, directory, key, log })
 }
