@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { $ZodRegistry } from 'zod/v4/core'
 import { COMPONENT_EXAMPLES, NEW_KEY_EXAMPLE, POLICY_EXAMPLES } from '../schema/examples.ts'
 import type { JobSchema } from '../schema/jobs.ts'
+import { MAX_BODY_DEPTH, MAX_BODY_NAMES, MAX_BODY_VALUES } from '../schema/limits.ts'
 import { PROBLEMS } from './problem.ts'
 
 type Meta = { id?: string | undefined; [key: string]: unknown }
@@ -14,7 +15,8 @@ const DESCRIPTION = [
   `asyncio's \`gather\`, \`as_completed\` and \`TaskGroup\` as an HTTP service: post a batch of jobs, read or`,
   `stream each end as it happens, stop what no longer matters. Every error is a problem document (RFC 9457) with a \`code\` that`,
   `never changes. Send a key as \`Authorization: Bearer gth_…\`. Each answer to a tenant says in \`RateLimit-Policy\` and \`RateLimit\``,
-  `what its limits are and what is left of them.`,
+  `what its limits are and what is left of them. A request body of more than 256 KiB has at most ${MAX_BODY_VALUES} JSON values,`,
+  `${MAX_BODY_NAMES} different names of members and ${MAX_BODY_DEPTH} levels (\`body_too_large\`).`,
 ].join(' ')
 
 /** Looks a schema up here, then where zod keeps what `.meta()` said. */

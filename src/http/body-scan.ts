@@ -1,0 +1,131 @@
+import type { FastifyRequest } from 'fastify'
+import { type Fault, JsonScanner, type ScanLimits } from '../json/scanner.ts'
+import type { Turns } from '../json/turns.ts'
+import { MAX_BODY_DEPTH, MAX_BODY_NAMES, MAX_BODY_VALUES } from '../schema/limits.ts'
+import { pointerOf } from '../schema/pointer.ts'
+import { EdgeError } from './errors.ts'
+
+/** Bodies of more bytes are scanned in steps before they are parsed in one go. */
+export const SCAN_ABOVE_BYTES = 262_144
+
+/** About a millisecond of work. */
+const STEP_BYTES = 131_072
+
+/** The longest pointer that is told. */
+const MAX_POINTER_LENGTH = 200
+
+const LIMITS: Readonly<Partial<Record<Fault['kind'], string>>> = {
+  depth: `arrays and objects more than ${MAX_BODY_DEPTH} deep`,
+  values: `more than ${MAX_BODY_VALUES} JSON values`,
+  names: `more than ${MAX_BODY_NAMES} different names of members`,
+}
+
+/** What is said of a body that cannot be parsed. */
+export function malformed(message: string): EdgeError {
+  return new EdgeError('malformed_json', message)
+}
+
+/**
+ * Resolves when a body is known to be JSON of a size that can be parsed at once.
+ * @throws {EdgeError} `malformed_json`, `body_too_large` for a limit other than that of bytes, or `bad_request` as soon as the client has gone.
+ */
+export async function scanInTurns(turns: Turns, { tenantId, raw }: FastifyRequest, bytes: Buffer): Promise<void> {
+  const scan = new BodyScan(bytes, { maxDepth: MAX_BODY_DEPTH, maxValues: MAX_BODY_VALUES, maxNames: MAX_BODY_NAMES })
+  const gone = new AbortController()
+  const onClose = () => gone.abort(new EdgeError('bad_request', 'The request was cut off.'))
+  raw.socket.once('close', onClose)
+  try {
+    await turns.run(tenantId, () => scan.step(), gone.signal)
+  } finally {
+    raw.socket.off('close', onClose)
+  }
+  if (scan.fault !== null) throw refusalOf(scan.fault)
+}
+
+/** Why a body that was refused by the parser was, without quoting it; its keys apart. */
+export function flawOf(bytes: Buffer, text: string): string {
+  const scan = new BodyScan(bytes, { maxDepth: bytes.length })
+  while (!scan.step());
+  return scan.fault === null ? poisonIn(JSON.parse(text)) : flawAt(scan.fault)
+}
+
+/** A scan of a body that may begin with a byte order mark, which may be ignored (RFC 8259, 8.1). */
+class BodyScan {
+  readonly #bytes: Buffer
+  readonly #scanner: JsonScanner
+  readonly #mark: number
+  #read: number
+
+  constructor(bytes: Buffer, limits: ScanLimits) {
+    this.#bytes = bytes
+    this.#scanner = new JsonScanner(limits)
+    this.#mark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
+    this.#read = this.#mark
+  }
+
+  /** True when all has been looked at, or enough. */
+  step(): boolean {
+    const to = Math.min(this.#bytes.length, this.#read + STEP_BYTES)
+    const goesOn = this.#scanner.write(this.#bytes, this.#read, to)
+    this.#read = to
+    return !goesOn || to === this.#bytes.length
+  }
+
+  /** Once `step` has returned true. */
+  get fault(): Fault | null {
+    const fault = this.#scanner.end()
+    return fault && { ...fault, offset: fault.offset + this.#mark }
+  }
+}
+
+function refusalOf(fault: Fault): EdgeError {
+  const limit = LIMITS[fault.kind]
+  if (limit === undefined) return malformed(flawAt(fault))
+  return new EdgeError('body_too_large', `The body has ${limit}, ${placeOf(fault)}; split it.`)
+}
+
+function flawAt(fault: Fault): string {
+  return `The body is not valid JSON: it ${fault.kind === 'ended' ? 'breaks off' : 'is wrong'} ${placeOf(fault)}.`
+}
+
+function placeOf({ line, column, offset }: Fault): string {
+  return `at line ${line}, column ${column} (byte ${offset})`
+}
+
+/** A value of a body, and the way to it. */
+interface Place {
+  value: unknown
+  key: string
+  parent: Place | null
+}
+
+/** The key for which a parsed body was refused, and where it is. */
+function poisonIn(body: unknown): string {
+  const next: Place[] = [{ value: body, key: '', parent: null }]
+  for (let parent = next.pop(); parent !== undefined; parent = next.pop()) {
+    if (typeof parent.value !== 'object' || parent.value === null) continue
+    for (const [key, value] of Object.entries(parent.value)) {
+      const place = { value, key, parent }
+      if (isPoison(place)) return `The key "${key}"${whereOf(place)} would poison prototypes; leave it out.`
+      next.push(place)
+    }
+  }
+  return 'The body has a key that would poison prototypes.'
+}
+
+/** As secure-json-parse has it. */
+function isPoison({ key, value }: Place): boolean {
+  if (key === '__proto__') return true
+  return key === 'constructor' && typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype')
+}
+
+/** By JSON Pointer, unless that is long. */
+function whereOf(place: Place): string {
+  const path: string[] = []
+  let length = 0
+  for (let at = place; at.parent !== null && length <= MAX_POINTER_LENGTH; at = at.parent) {
+    path.unshift(at.key)
+    length += at.key.length + 1
+  }
+  return length <= MAX_POINTER_LENGTH ? ` at ${pointerOf(path)}` : ''
+}
