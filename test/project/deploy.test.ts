@@ -143,7 +143,7 @@ describe('deploy/nginx', () => {
     expect(seconds(directive('proxy_read_timeout'))).toBeGreaterThan(maxWaitMs / 1000)
   })
 
-  describe.skipIf(!hasNginx)('with an nginx', () => {
+  describe.skipIf(!hasNginx)('with an nginx', { timeout: 30_000 }, () => {
     /** A service behind a proxy, and a key of tenant `default` for it. */
     async function start() {
       const dir = tempDir()
