@@ -5,6 +5,7 @@ import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { EgressOptions } from './egress/egress.ts'
 import type { Guard } from './egress/guard/guard.ts'
+import { idleEntries } from './egress/guard/idle-entries.ts'
 import { nameResolver } from './egress/guard/resolver.ts'
 import { EgressRulesError, type EgressSettings, findProblems } from './egress/guard/settings.ts'
 import type { EgressRules, Engine } from './engine/engine.ts'
@@ -65,9 +66,11 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     },
   )
   logger.debug({}, 'store open, engine loaded')
-  const vault = await vaultOf(config, store)
+  const vault = await vaultOf(config, store, logger)
+  const settings = egressSettings(config)
+  warnOfIdle(settings, logger)
   const onRefused = logRefusals(logger)
-  const guard = new Guard(egressSettings(config), ({ tenantId, kind, detail }) =>
+  const guard = new Guard(settings, ({ tenantId, kind, detail }) =>
     onRefused({ tenantId, stage: 'attempt', kinds: new Map([[kind, 1]]), detail }),
   )
   const egress = new Egress({ clock, guard, ...egressOptions(config) })
@@ -123,13 +126,20 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
 }
 
 /** A store that cannot be read when the service starts needs words: what is wrong, and what says more. */
-function atStart(error: unknown, { dataDir }: Config): unknown {
+function atStart(error: unknown, { dataDir }: Pick<Config, 'dataDir'>): unknown {
   if (!(error instanceof StoreError)) return error
   const advice = '"gatherd check" says more'
   return new StoreUnusableError(`The data directory ${dataDir} cannot be used: ${error.message}; ${advice}.`, {
     cause: error,
   })
 }
+
+function warnOfIdle(settings: EgressSettings, logger: FastifyBaseLogger): void {
+  for (const { field, entry, why } of idleEntries(settings))
+    logger.warn({ name: ALLOWING[field], reason: `${JSON.stringify(entry)} ${why}.` }, 'an entry opens nothing')
+}
+
+const ALLOWING = { allow: 'GATHERD_EGRESS_ALLOW', allowHosts: 'GATHERD_EGRESS_ALLOW_HOSTS' } as const
 
 /** A tenant's own rules, as they are kept: an entry that this version cannot use is no reason to let the tenant go everywhere. */
 function narrow(guard: Guard, tenantId: string, rules: EgressRules | undefined): void {
@@ -192,18 +202,30 @@ async function machinery() {
   return { LocalEngine, Egress, Guard, builtInKinds }
 }
 
-async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore): Promise<Vault> {
+async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore, logger: FastifyBaseLogger): Promise<Vault> {
   try {
-    return await openVault({
-      setting: secretKey,
-      dataDir: dataDir === IN_MEMORY ? null : dataDir,
-      salt: store.secret,
-    })
+    const directory = dataDir === IN_MEMORY ? null : dataDir
+    const vault = await openVault({ setting: secretKey, dataDir: directory, salt: store.secret })
+    if (directory !== null) await checkKey(vault, store, logger)
+    return vault
   } catch (error) {
     await store.close()
-    throw error
+    throw atStart(error, { dataDir })
   }
 }
+
+/** No reason to stop: whoever has lost the key goes on without it. But nobody should find out by what fails. */
+async function checkKey(vault: Vault, store: SqliteStore, logger: FastifyBaseLogger): Promise<void> {
+  const mark = await store.keyMark()
+  if (mark === vault.mark) return
+  if (mark !== null && !vault.knows(mark)) logger.warn({ reason: KEY_GONE }, 'the key of this database is not there')
+  await store.putKeyMark(vault.mark)
+}
+
+const KEY_GONE =
+  'The database was last used with another key. What that has sealed cannot be read: jobs with secret headers that have not run end as ' +
+  'secret_unreadable, and requests that repeat an Idempotency-Key from before are refused as idempotency_mismatch. If the key is not lost, ' +
+  'stop the service and put it back: its line under that of gatherd.key, or "new,old" in GATHERD_SECRET_KEY. This is said once.'
 
 /** Build everything, in order. @throws {StoreUnusableError} */
 export async function wire(config: Config, around: Surroundings): Promise<Service> {

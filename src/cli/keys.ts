@@ -105,7 +105,7 @@ async function openDesk({ env }: Io, values: Values, mayCreate: boolean): Promis
   const config = readConfig(env)
   const adminKey = values['admin-key'] ?? config.adminKey
   if (values.url !== undefined) return adminKeys(values.url, adminKey)
-  return await directoryKeys(config.dataDir, mayCreate)
+  return await directoryKeys(config, mayCreate)
 }
 
 /** As the API names tenants. */

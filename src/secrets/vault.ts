@@ -21,6 +21,16 @@ export class Vault {
     return new Safe(() => this.#keys.map((key) => derived(key, `safe ${name}`)))
   }
 
+  /** To be kept in the store: tells at the next start whether the key that seals now is still there. */
+  get mark(): string {
+    return this.fingerprint(MARKED)
+  }
+
+  /** Whether a mark was made with any of the keys. */
+  knows(mark: string): boolean {
+    return this.isFingerprint(mark, MARKED)
+  }
+
   /** A fingerprint of a text that can be kept: who does not have the key cannot try texts against it. */
   fingerprint(text: string): string {
     return fingerprintUnder(this.#keys[0], text)
@@ -31,6 +41,9 @@ export class Vault {
     return this.#keys.some((key) => fingerprintUnder(key, text) === kept)
   }
 }
+
+/** No digest of a body looks like it. */
+const MARKED = 'the key of this store'
 
 /** The length of every key. */
 export const KEY_BYTES = 32

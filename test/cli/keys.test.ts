@@ -140,6 +140,20 @@ describe('gatherd keys, on a data directory', () => {
     expect(message).toContain('/v1/admin/tenants')
   })
 
+  it.each([
+    [{ GATHERD_PORT: '8080' }, 'http://127.0.0.1:8080'],
+    [{ GATHERD_HOST: '0.0.0.0', GATHERD_PORT: '80' }, 'http://127.0.0.1:80'],
+    [{ GATHERD_HOST: '::' }, 'http://[::1]:3000'],
+    [{ GATHERD_HOST: '10.0.0.7', GATHERD_PORT: '0' }, 'http://10.0.0.7:<its port>'],
+  ])('says where that service is by its settings, %j', async (env, url) => {
+    using place = scratch()
+    await using _opened = await openService(place.dataDir)
+
+    const { message } = await keysOf({ GATHERD_DATA_DIR: place.dataDir, ...env }, 'list')
+
+    expect(message).toContain(`--url ${url} (`)
+  })
+
   it('makes no directory just to look into it', async () => {
     using place = scratch()
 

@@ -42,7 +42,12 @@ describe('Egress with a cap on destinations', () => {
 
   it('lets so many at a host, over all tenants, and the next in when one has ended', async () => {
     await using origin = await startOrigin()
-    const egress = egressWith({ hostConcurrency: 2 })
+    let resolved = 0
+    const resolve = async () => {
+      resolved++
+      return await leadingTo('127.0.0.1')()
+    }
+    const egress = egressWith({ hostConcurrency: 2, resolve })
     const [first] = await Promise.all([lease(egress, origin.url()), lease(egress, origin.url(), { tenant: 'b' })])
     const order: string[] = []
     const third = lease(egress, origin.url(), { tenant: 'c' }).then(() => order.push('third'))
@@ -58,6 +63,7 @@ describe('Egress with a cap on destinations', () => {
     await fourth
 
     expect(order).toEqual(['third', 'connection_lost'])
+    expect(resolved).toBe(3)
     expect(egress.crowd).toEqual(NOBODY)
   })
 
@@ -212,6 +218,40 @@ describe('Egress with a cap on destinations', () => {
     expect(egress.crowd).toEqual({ held: 1, waiting: 0, destinations: 1 })
   })
 
+  it('has what is left of that for the connection when it is let in', async () => {
+    await using origin = await startOrigin()
+    const clock = new FakeClock()
+    let isMute = false
+    const resolve = () => (isMute ? new Promise<never>(() => undefined) : leadingTo('127.0.0.1')())
+    const egress = egressWith({ hostConcurrency: 1, clock, resolve })
+    const one = await lease(egress, origin.url())
+    isMute = true
+    const late = lease(egress, origin.url(), { tenant: 'b' }).catch((error: unknown) => error)
+    await turn()
+    clock.advance(3_000)
+    await one.destroy()
+    while (egress.stats.dialling === 0) await turn()
+    clock.advance(2_000)
+
+    expect(await late).toMatchObject({ code: 'connect_timeout' })
+    expect(egress.crowd).toEqual(NOBODY)
+  })
+
+  it('takes no connection from the idle ones when the abort came with the place', async () => {
+    await using origin = await startOrigin()
+    const egress = egressWith({ hostConcurrency: 1 })
+    const one = await lease(egress, origin.url())
+    const { signal, reason, stop } = stoppable()
+    const waiting = lease(egress, origin.url(), { signal }).catch((error: unknown) => error)
+    await turn()
+
+    one.release()
+    stop()
+
+    expect(await waiting).toBe(reason)
+    expect([egress.stats.idle, egress.crowd]).toEqual([1, NOBODY])
+  })
+
   it('ends a wait at once with the abort', async () => {
     await using origin = await startOrigin()
     const egress = egressWith({ hostConcurrency: 1, addressConcurrency: 1 })
@@ -296,6 +336,7 @@ describe('Egress of a tenant that is deleted', () => {
     expect(egress.stats.idle).toBe(2)
 
     egress.forget('a')
+    while (egress.stats.open > 1) await turn()
     const newcomer = await egress.lease('a', new URL(origin.url()), never)
 
     expect([newcomer.reused, gone.usable]).toEqual([false, false])

@@ -21,6 +21,14 @@ describe('Vault', () => {
     expect(new Vault([other]).isFingerprint(kept, 'body')).toBe(false)
   })
 
+  it('knows its mark, and that of every key it has', () => {
+    const { mark } = new Vault([key])
+
+    expect(new Vault([key]).mark).toBe(mark)
+    expect([[key], [other, key], [other]].map((keys) => new Vault(keys).knows(mark))).toEqual([true, true, false])
+    expect(new Vault([other, key]).mark).toBe(new Vault([other]).mark)
+  })
+
   it('gives fingerprints that nobody can make without the key', () => {
     const plain = createHash('sha256').update('body').digest('base64url')
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { KeyRing } from '../../auth/keyring.ts'
 import { systemClock } from '../../clock.ts'
+import type { Config } from '../../config.ts'
 import { ConfigError, NotFoundError, StoreUnusableError } from '../../errors.ts'
 import { findTenant, keyView } from '../../http/tenants.ts'
 import { DATABASE_FILE, IN_MEMORY } from '../../store/sqlite/open.ts'
@@ -12,14 +13,15 @@ import { type KeyDesk, noSuchKey } from './desk.ts'
  * The keys of a data directory that no service runs on. With `mayCreate` it is made where there is none.
  * @throws {ConfigError} {StoreUnusableError} when a service runs on it, with what to do then.
  */
-export async function directoryKeys(dataDir: string, mayCreate: boolean): Promise<KeyDesk> {
+export async function directoryKeys(config: Config, mayCreate: boolean): Promise<KeyDesk> {
+  const { dataDir } = config
   if (dataDir === IN_MEMORY)
     throw new ConfigError(`GATHERD_DATA_DIR is ${IN_MEMORY}, which keeps no keys. For a running service, use --url.`)
   if (!mayCreate && !existsSync(join(dataDir, DATABASE_FILE)))
     throw new ConfigError(
       `There is no database in ${dataDir}, so there are no keys. GATHERD_DATA_DIR says where it is.`,
     )
-  const store = await open(dataDir)
+  const store = await open(config)
   const ring = new KeyRing({ store, clock: systemClock })
   await ring.load({ first: false })
   return {
@@ -43,17 +45,23 @@ export async function directoryKeys(dataDir: string, mayCreate: boolean): Promis
   }
 }
 
-async function open(dataDir: string): Promise<SqliteStore> {
+async function open({ dataDir, host, port }: Config): Promise<SqliteStore> {
   try {
     // A thread that dies fails the call that waits for it.
     return await SqliteStore.open({ dataDir, onDeath: () => undefined })
   } catch (error) {
     if (!(error instanceof StoreUnusableError)) throw error
     const hint =
-      'If that is the service, ask it instead: GATHERD_ADMIN_KEY=… gatherd keys … --url http://127.0.0.1:3000 (it must run ' +
+      `If that is the service, ask it instead: GATHERD_ADMIN_KEY=… gatherd keys … --url ${serviceUrl(host, port)} (it must run ` +
       'with the same GATHERD_ADMIN_KEY; the admin API under /v1/admin/tenants does the same).'
     throw new StoreUnusableError(`${error.message}\n${hint}`, { cause: error })
   }
+}
+
+/** Where a service of these settings is, for somebody on this machine. */
+function serviceUrl(host: string, port: number): string {
+  const reached = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
+  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port === 0 ? '<its port>' : port}`
 }
 
 async function hasTenant(store: SqliteStore, tenantId: string): Promise<boolean> {

@@ -8,8 +8,8 @@ import type { EgressRules, EgressSettings } from './settings.ts'
 /** Told of every refusal that an attempt ran into: for the operator's log and for metrics. */
 export type OnDenied = (facts: { tenantId: string; kind: Denial['kind']; detail: string }) => void
 
-/** Scheme, host and port as most URLs have them: what a parser could read otherwise (user names, brackets, escapes) is not plain. */
-const PLAIN_AUTHORITY = /^https?:\/\/[a-z0-9.-]+(?::\d{1,5})?(?=[/?#]|$)/i
+/** Scheme, host and port as most URLs have them: what a parser could read otherwise (user names, brackets, escapes) is not plain, nor is what is longer than any name or port. */
+const PLAIN_AUTHORITY = /^https?:\/\/[a-z0-9.-]{1,253}(?::\d{1,5})?(?=[/?#]|$)/i
 
 /** Authorities that are remembered. */
 const REMEMBERED = 1_024

@@ -34,9 +34,14 @@ export function isHostName(name: string): boolean {
 
 /** The refusal of a canonical name that is local, or a metadata service's. */
 export function checkName(name: string): Denial | undefined {
-  if (isIn(METADATA, name)) return denied('metadata', `${name} is a cloud's metadata service`)
+  if (isMetadataName(name)) return denied('metadata', `${name} is a cloud's metadata service`)
   if (isIn(LOCAL, name)) return denied('name', `${name} is a local name`)
   return name.includes('.') ? undefined : denied('name', `${name} has no dot: only a search list can answer for it`)
+}
+
+/** Whether a canonical name is that of a cloud's metadata service, or under it. */
+export function isMetadataName(name: string): boolean {
+  return isIn(METADATA, name)
 }
 
 function isIn(domains: Domains, name: string): boolean {

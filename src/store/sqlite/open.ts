@@ -71,6 +71,17 @@ export function storeSecret(database: DatabaseSync): Uint8Array {
   return secret
 }
 
+/** The mark of the key that the store was last used with, which is not in it; null: of none yet. */
+export function keyMark(database: DatabaseSync): string | null {
+  const row = database.prepare(`SELECT value FROM meta WHERE key = 'key-mark'`).get()
+  // Written below as text, by nothing else.
+  return row === undefined ? null : (row.value as string)
+}
+
+export function putKeyMark(database: DatabaseSync, mark: string): void {
+  database.prepare(`INSERT OR REPLACE INTO meta (key, value) VALUES ('key-mark', ?)`).run(mark)
+}
+
 /** A file that no other user reads, if it is made now; SQLite gives its `-wal` and `-shm` the same mode. */
 function ownFile(path: string): string {
   if (path !== IN_MEMORY) closeSync(openSync(path, 'a', 0o600))

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { lockDirectory, openReader, openWriter, storeSecret } from './open.ts'
+import { keyMark, lockDirectory, openReader, openWriter, putKeyMark, storeSecret } from './open.ts'
 import { SqliteReader } from './reader.ts'
 import { SqliteWriter } from './writer.ts'
 
@@ -60,7 +60,11 @@ export class SqliteService {
     if (lock !== null) this.#open.push(lock)
     const database = openWriter(dataDir)
     this.#open.unshift(database)
-    this.#targets.push(new SqliteWriter(database), { secret: () => storeSecret(database) })
+    this.#targets.push(new SqliteWriter(database), {
+      secret: () => storeSecret(database),
+      keyMark: () => keyMark(database),
+      putKeyMark: (mark: string) => putKeyMark(database, mark),
+    })
   }
 
   #invoke({ method, args }: Call): unknown {

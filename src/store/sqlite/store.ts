@@ -87,6 +87,15 @@ export class SqliteStore implements Store {
     return this.#stored.get(tenantId) ?? 0
   }
 
+  /** The mark of the key that the store was last used with (`Vault.mark`); null: of none yet. */
+  keyMark(): Promise<string | null> {
+    return this.#writer.call('keyMark')
+  }
+
+  putKeyMark(mark: string): Promise<void> {
+    return this.#writer.call('putKeyMark', mark)
+  }
+
   tenants(): Promise<TenantRow[]> {
     return this.#reader.call('tenants')
   }

@@ -20,6 +20,11 @@ const HOSTS = [
   'user@example.com',
   'a..b',
   'exämple.com',
+  'example.com:65535',
+  'example.com:000443',
+  '127.0.0.1:008080',
+  '127.0.0.1:73616',
+  `${'0'.repeat(300)}10.1.2.3`,
   '',
 ]
 const url = fc
