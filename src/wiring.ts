@@ -17,9 +17,9 @@ import { logRefusals, type OnRefused } from './refusals.ts'
 import type { EgressEntryCheck } from './schema/requests.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
+import { StoreError } from './store/error.ts'
 import { IN_MEMORY } from './store/sqlite/open.ts'
 import { SqliteStore } from './store/sqlite/store.ts'
-import { StoreError } from './store/sqlite/thread.ts'
 
 /** What the parts need from outside. */
 export interface Surroundings {

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type Cause, isTerminal, Job } from '../../core/states.ts'
-import type { CommonSpec } from '../../jobs/kind.ts'
-import type { BatchHistory, PlanColumns } from '../store.ts'
+import { noPlans, notePlan } from '../plans.ts'
+import type { BatchHistory } from '../store.ts'
 
 /** The columns of {@link JobRows}, in this order; those of a job without a record are null. */
 type Row = [
@@ -17,11 +17,6 @@ type Row = [
 
 /** How many rows are read at once. */
 const PAGE = 1_000
-
-/** A spec without any of these keys has nothing to note. What it matches more is harmless: the spec is parsed then. */
-const HAS_PLAN = /"(?:timeoutMs|deadlineMs|queueTimeoutMs|delayMs|priority|shield)":/
-
-const NUMBERS = ['timeoutMs', 'deadlineMs', 'queueTimeoutMs', 'delayMs', 'priority'] as const
 
 /** `specs` with `records`, as arrays and by the page: as objects and one by one, each row costs five times as much. */
 export class JobRows {
@@ -49,38 +44,17 @@ export class JobRows {
 /** The jobs of a batch out of their rows, in order; `base` is the id of the first. */
 export function readJobs(rows: Iterable<Row>, base: number, count: number): Omit<BatchHistory, 'failures'> {
   const states = new Uint8Array(count)
-  const plans: PlanColumns = {
-    timeoutMs: null,
-    deadlineMs: null,
-    queueTimeoutMs: null,
-    delayMs: null,
-    priority: null,
-    shield: null,
-  }
+  const plans = noPlans()
   const unended: BatchHistory['unended'] = []
   for (const row of rows) {
     const [id, spec, state] = row
     const index = id - base
     states[index] = state ?? Job.queued
     // Of an ended job nothing is scheduled any more but its shield, which says whether its batch waited for it.
-    if (HAS_PLAN.test(spec)) notePlan(plans, count, index, JSON.parse(spec) as CommonSpec)
+    notePlan(plans, count, index, spec)
     if (state !== null && !isTerminal(state)) unended.push(unendedJob(row, index, state))
   }
   return { states, plans, unended }
-}
-
-function notePlan(plans: PlanColumns, count: number, index: number, spec: CommonSpec): void {
-  for (const name of NUMBERS) {
-    const value = spec[name]
-    if (value != null) column(plans, name, count)[index] = value
-  }
-  if (spec.shield) column(plans, 'shield', count)[index] = 1
-}
-
-function column(plans: PlanColumns, name: keyof PlanColumns, count: number): Float64Array {
-  const none = name === 'priority' || name === 'shield' || name === 'delayMs' ? 0 : -1
-  plans[name] ??= new Float64Array(count).fill(none)
-  return plans[name]
 }
 
 function unendedJob(row: Row, index: number, state: number): BatchHistory['unended'][number] {

@@ -4,6 +4,7 @@ import type { IndexedError, LogEntry } from '../../core/events.ts'
 import type { BatchFacts } from '../../core/facts.ts'
 import { JOB_STATE_NAMES, type JobStateName } from '../../core/states.ts'
 import type { JsonText, StreamEvent } from '../../engine/engine.ts'
+import { unpackEntries } from '../entries.ts'
 import { eventText, isCompletion, type JobFacts, jobText } from '../render.ts'
 import {
   type BatchHistory,
@@ -15,7 +16,6 @@ import {
   type LogPage,
   type TenantRow,
 } from '../store.ts'
-import { unpackEntries } from './entries.ts'
 import { lastDead } from './graves.ts'
 import { JobRows, readJobs } from './history.ts'
 import { allStored, type StoredBytes } from './stored.ts'

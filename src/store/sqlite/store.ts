@@ -1,5 +1,6 @@
 import type { JobStateName } from '../../core/states.ts'
 import type { JsonText } from '../../engine/engine.ts'
+import { StoreError } from '../error.ts'
 import type {
   BatchHistory,
   BatchNo,
@@ -13,7 +14,7 @@ import type {
 } from '../store.ts'
 import { DATABASE_FILE, IN_MEMORY } from './open.ts'
 import type { StoredBytes } from './stored.ts'
-import { StoreError, StoreThread } from './thread.ts'
+import { StoreThread } from './thread.ts'
 import { unusable } from './unusable.ts'
 
 /**

@@ -2,10 +2,8 @@ import { getCompileCacheDir } from 'node:module'
 import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { StoreUnusableError } from '../../errors.ts'
+import { StoreError } from '../error.ts'
 import type { Answer, Call, Role } from './service.ts'
-
-/** What SQLite said of a call. It names tables and columns, and quotes no values. */
-export class StoreError extends Error {}
 
 interface Waiting {
   resolve(value: unknown): void

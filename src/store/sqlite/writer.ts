@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { packEntries } from '../entries.ts'
 import {
   type BatchHead,
   type BatchNo,
@@ -12,7 +13,6 @@ import {
   type Store,
   type TenantRow,
 } from '../store.ts'
-import { packEntries } from './entries.ts'
 import { expireStep } from './expire.ts'
 import { buryTenant, lastDead } from './graves.ts'
 import { BYTES, type StoredBytes, StoredCount, sumOf } from './stored.ts'

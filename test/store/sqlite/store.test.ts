@@ -10,7 +10,8 @@ import { SqliteService } from '../../../src/store/sqlite/service.ts'
 import { SqliteStore } from '../../../src/store/sqlite/store.ts'
 import { StoreThread } from '../../../src/store/sqlite/thread.ts'
 import { tempDir } from '../../support/temp-dir.ts'
-import { group, submission } from '../rows.ts'
+import { group, headRow, recordRow, submission } from '../rows.ts'
+import { directStore } from './direct-store.ts'
 import { onDeath, openSqlite } from './under-test.ts'
 
 describe('SqliteStore.open', () => {
@@ -233,6 +234,20 @@ describe('SqliteService', () => {
       error: { name: 'Error', message: 'The store has no frobnicate.' },
     })
     service.close()
+  })
+
+  it('deletes a large batch in small steps, none of which keeps commits waiting', async () => {
+    const store = directStore(IN_MEMORY)
+    await store.commit(submission(1, 9_000))
+    await store.commit(group({ heads: [headRow(1, { drainedAt: 1 })], records: [recordRow(1, 0, { count: 9_000 })] }))
+
+    const steps: number[] = []
+    const step = { now: 1_000, drainedBefore: 500, keysBefore: 0, tombstonesBefore: 0 }
+    while (steps.at(-1) !== 0) steps.push(await store.expire(step))
+
+    expect(steps.length).toBeGreaterThan(4)
+    expect(Math.max(...steps)).toBeLessThan(7_000)
+    await store.close()
   })
 
   it('needs the database to be there to read it', () => {

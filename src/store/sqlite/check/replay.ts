@@ -1,7 +1,7 @@
 import type { EventType, LogEntry } from '../../../core/events.ts'
 import { isTerminal, Job, type Phase } from '../../../core/states.ts'
+import { unpackEntries } from '../../entries.ts'
 import { JOBS_PER_BATCH } from '../../store.ts'
-import { unpackEntries } from '../entries.ts'
 import type { Findings, Place } from './findings.ts'
 
 type JobEvent = Exclude<EventType, `batch.${string}` | 'job.queued'>

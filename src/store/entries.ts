@@ -1,4 +1,4 @@
-import type { EventType, LogEntry } from '../../core/events.ts'
+import type { EventType, LogEntry } from '../core/events.ts'
 
 /** The event types by their number in the log. New ones go to the end. */
 const TYPES: readonly EventType[] = [

@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import { StoreError } from '../error.ts'
+
+/** What a command takes. */
+export type Argument = string | number
+
+/** A Lua script that Redis knows by its digest. All its keys are of one slot. */
+export class Script {
+  readonly source: string
+  readonly sha: string
+
+  constructor(source: string) {
+    this.source = source
+    this.sha = createHash('sha1').update(source).digest('hex')
+  }
+}
+
+/** The caller's client as the store uses it: it says in words what failed, and nothing once it is closed. */
+export class Connection {
+  readonly redis: Redis
+  #closed = false
+
+  constructor(redis: Redis) {
+    this.redis = redis
+  }
+
+  /** @throws {StoreError} */
+  async call(command: string, ...args: Argument[]): Promise<unknown> {
+    this.assertOpen()
+    try {
+      return await this.redis.call(command, args)
+    } catch (cause) {
+      throw failed(command, cause)
+    }
+  }
+
+  /** Run a script, which Redis may have forgotten. @throws {StoreError} */
+  async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    this.assertOpen()
+    const rest = [keys.length, ...keys, ...args]
+    try {
+      return await this.redis.call('EVALSHA', [script.sha, ...rest]).catch((error: unknown) => {
+        if (!isUnknown(error)) throw error
+        return this.redis.call('EVAL', [script.source, ...rest])
+      })
+    } catch (cause) {
+      throw failed('EVALSHA', cause)
+    }
+  }
+
+  /** @throws {StoreError} after `close`. */
+  assertOpen(): void {
+    if (this.#closed) throw new StoreError('The store is closed.')
+  }
+
+  /** Take no more calls; the client is its maker's to close. */
+  close(): void {
+    this.#closed = true
+  }
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT')
+}
+
+/** Without its cause: a client's error carries the command with all that was to be written. */
+function failed(command: string, cause: unknown): StoreError {
+  return new StoreError(`Redis, ${command}: ${cause instanceof Error ? cause.message : String(cause)}`)
+}
