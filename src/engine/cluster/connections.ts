@@ -4,7 +4,7 @@ import type { Clock, TimerHandle } from '../../clock.ts'
 import { parseRedisUrl } from './redis-url.ts'
 
 /** What a connection is for. */
-export type Role = 'commands' | 'subscriber'
+export type Role = 'commands' | 'bulk' | 'subscriber'
 
 /** A connection has come or gone. Nothing in it is secret. */
 export interface ConnectionReport {
@@ -23,18 +23,22 @@ export interface ConnectionsOptions {
   onState?: (report: ConnectionReport) => void
   /** A command that has no answer by then rejects; whether it was done is not known. Default 1,500 ms. */
   commandTimeoutMs?: number
-  /** How often both connections are asked whether they still live; one that does not answer is made anew. Default 3,000 ms. */
+  /** The same for the connection of long texts. Default 15,000 ms. */
+  bulkTimeoutMs?: number
+  /** How often all connections are asked whether they still live; one that does not answer is made anew. Default 3,000 ms. */
   pingMs?: number
   /** The longest wait between two tries to connect. Default 1,000 ms. */
   maxRetryMs?: number
 }
 
 /**
- * The two connections of a replica: one for commands, one that listens. Both come back for ever by themselves. While Redis is away a
+ * The connections of a replica: one for commands, one for long texts, which commands would have to wait behind, and one that listens. All
+ * come back for ever by themselves. While Redis is away a
  * command rejects at once, and what was under way rejects when its connection goes: nothing is queued and nothing is sent twice.
  */
 export class Connections implements AsyncDisposable {
   readonly commands: Redis
+  readonly bulk: Redis
   /** What was subscribed to is not subscribed to again by itself: `Subscriptions` does that, and knows when it is done. */
   readonly subscriber: Redis
   readonly #clock: Clock
@@ -50,31 +54,32 @@ export class Connections implements AsyncDisposable {
     this.#onState = options.onState ?? (() => undefined)
     this.#pingMs = options.pingMs ?? 3_000
     this.commands = this.#open('commands', options)
+    this.bulk = this.#open('bulk', { ...options, commandTimeoutMs: options.bulkTimeoutMs ?? 15_000 })
     this.subscriber = this.#open('subscriber', options)
     this.#armPing()
   }
 
   /** True while commands are taken and messages heard. */
   get ready(): boolean {
-    return this.commands.status === 'ready' && this.subscriber.status === 'ready'
+    return this.#all.every(({ status }) => status === 'ready')
   }
 
-  /** Resolves as soon as both connections are ready. @throws the reason of `signal` when it aborts, an `AbortError` after `close`. */
+  /** Resolves as soon as all connections are ready. @throws the reason of `signal` when it aborts, an `AbortError` after `close`. */
   async untilReady(signal?: AbortSignal): Promise<void> {
     const either = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal
-    for (const client of [this.commands, this.subscriber]) {
+    for (const client of this.#all) {
       // An error of the connection ends `once` too: then it is tried again.
       while (client.status !== 'ready')
         await once(client, 'ready', { signal: either }).catch(() => either.throwIfAborted())
     }
   }
 
-  /** End both connections; what is under way rejects. May be called twice. */
+  /** End all connections; what is under way rejects. May be called twice. */
   async close(): Promise<void> {
     this.#closing.abort()
     for (const timer of this.#timers.values()) timer.cancel()
     this.#timers.clear()
-    await Promise.all([end(this.commands), end(this.subscriber)])
+    await Promise.all(this.#all.map(end))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -95,6 +100,10 @@ export class Connections implements AsyncDisposable {
     })
     client.on('end', () => this.#again(role, client))
     return client
+  }
+
+  get #all(): Redis[] {
+    return [this.commands, this.bulk, this.subscriber]
   }
 
   get #closed(): boolean {
@@ -121,7 +130,7 @@ export class Connections implements AsyncDisposable {
     this.#timers.set(
       'ping',
       this.#clock.after(this.#pingMs, () => {
-        for (const client of [this.commands, this.subscriber]) this.#ping(client)
+        for (const client of this.#all) this.#ping(client)
         this.#armPing()
       }),
     )

@@ -38,7 +38,7 @@ describe('the connections', () => {
     await redis.crash()
     await until(() => !connections.ready)
     await expect(connections.commands.get('x')).rejects.toThrow()
-    await until(() => reports.filter(({ code }) => code === 'ECONNREFUSED').length === 2)
+    await until(() => reports.filter(({ code }) => code === 'ECONNREFUSED').length === 3)
     const tries = connections.commands.listenerCount('ready')
     await redis.run()
     await connections.untilReady()
@@ -114,11 +114,15 @@ describe('the connections', () => {
 
     const gaveUp = new AbortController()
     const ready = connections.untilReady(gaveUp.signal)
-    await until(() => reports.length === 2)
+    await until(() => reports.length === 3)
     gaveUp.abort(new Error('enough'))
 
     await expect(ready).rejects.toThrow('enough')
-    expect(states(reports).sort()).toEqual(['commands away ECONNREFUSED', 'subscriber away ECONNREFUSED'])
+    expect(states(reports).sort()).toEqual([
+      'bulk away ECONNREFUSED',
+      'commands away ECONNREFUSED',
+      'subscriber away ECONNREFUSED',
+    ])
   })
 
   it('leave nothing behind when they are closed, whatever they were doing, also twice', async () => {
