@@ -19,6 +19,11 @@ function sizeOf(...columns: string[]): string {
   return [ROW_BYTES, ...columns.map((column) => `coalesce(octet_length(${column}), 0)`)].join(' + ')
 }
 
+/** What a row of table records counts for, without asking SQL: there are two of each job, and nothing is written as often. */
+export function recordBytes(...texts: (string | null)[]): number {
+  return texts.reduce((sum, text) => sum + (text === null ? 0 : Buffer.byteLength(text)), ROW_BYTES)
+}
+
 /** SQL: what some rows of a table count for together. */
 export const sumOf = (table: keyof typeof BYTES) => `coalesce(sum(${BYTES[table]}), 0)`
 

@@ -15,7 +15,7 @@ import {
 } from '../store.ts'
 import { expireStep } from './expire.ts'
 import { buryTenant, lastDead } from './graves.ts'
-import { BYTES, type StoredBytes, StoredCount, sumOf } from './stored.ts'
+import { BYTES, recordBytes, type StoredBytes, StoredCount, sumOf } from './stored.ts'
 
 /** Writes commit groups, one transaction each. Synchronous: it runs on the writer's thread. */
 export class SqliteWriter {
@@ -112,10 +112,13 @@ export class SqliteWriter {
     const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error } = record
     const base = record.no * JOBS_PER_BATCH + record.index
     const set = this.#statements.setRecord
-    this.#counted(record.no, this.#statements.recordBytes, [base, base + record.count], () => {
-      for (let id = base; id < base + record.count; id++)
-        set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error)
-    })
+    const size = recordBytes(reason, result, error)
+    let more = 0
+    for (let id = base; id < base + record.count; id++) {
+      more += size - Number(this.#statements.recordBytes.get(id)?.bytes ?? 0)
+      set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error)
+    }
+    this.#stored.ofBatch(record.no, more)
   }
 
   #addLog({ no, entries }: LogRows): void {
@@ -152,7 +155,7 @@ const SQL = {
   addLog: `INSERT INTO log (no, seq, entries) VALUES (?, ?, ?) RETURNING ${BYTES.log} AS bytes`,
   headBytes: `SELECT ${BYTES.batches} AS bytes FROM batches WHERE no = ?`,
   specBytes: `SELECT ${sumOf('specs')} AS bytes FROM specs WHERE id >= ? AND id < ?`,
-  recordBytes: `SELECT ${sumOf('records')} AS bytes FROM records WHERE id >= ? AND id < ?`,
+  recordBytes: `SELECT ${BYTES.records} AS bytes FROM records WHERE id = ?`,
   keyed: `INSERT OR IGNORE INTO meta (key, value) VALUES ('keyed', 1)`,
   putTenant: 'INSERT OR REPLACE INTO tenants (id, settings, created_at) VALUES (?, ?, ?)',
   putKey: `INSERT OR REPLACE INTO keys (id, tenant_id, name, hash, scopes, created_at, expires_at, revoked_at)
