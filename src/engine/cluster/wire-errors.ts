@@ -6,6 +6,8 @@ export interface WireError {
   name: string | null
   message?: string
   fields?: Record<string, unknown>
+  /** Those of the fields that are maps, which JSON does not know. */
+  maps?: Record<string, [unknown, unknown][]>
 }
 
 /** The classes that come out as themselves: all that `src/errors.ts` and `errors.ts` here have. */
@@ -17,16 +19,21 @@ const CLASSES = new Map<string, abstract new (...args: never[]) => Error>(
 export function encodeError(thrown: unknown): WireError {
   const isKnown = thrown instanceof errors.ServiceError && CLASSES.get(thrown.name) === thrown.constructor
   if (!isKnown) return { name: null }
-  const { cause: _, ...fields } = Object.fromEntries(Object.entries(thrown))
-  return { name: thrown.name, message: thrown.message, fields }
+  const entries = Object.entries(thrown).filter(([field]) => field !== 'cause')
+  const fields = Object.fromEntries(entries.filter(([, value]) => !(value instanceof Map)))
+  const maps = Object.fromEntries(
+    entries.flatMap(([field, value]) => (value instanceof Map ? [[field, [...value]]] : [])),
+  )
+  return { name: thrown.name, message: thrown.message, fields, maps }
 }
 
 /** The error again, of the same class with the same fields; a `RemoteError` for what was not told. */
-export function decodeError({ name, message, fields }: WireError): Error {
+export function decodeError({ name, message, fields, maps = {} }: WireError): Error {
   const known = name === null ? undefined : CLASSES.get(name)
   if (known === undefined) return new own.RemoteError()
   // Without its own constructor: that takes what the message was made of.
-  const error: Error = Object.assign(Reflect.construct(Error, [message], known), fields)
+  const whole = Object.entries(maps).map(([field, entries]) => [field, new Map(entries)])
+  const error: Error = Object.assign(Reflect.construct(Error, [message], known), fields, Object.fromEntries(whole))
   // V8 leaves out all frames above the constructor that it was given, and never comes to it.
   Error.captureStackTrace(error, decodeError)
   return error

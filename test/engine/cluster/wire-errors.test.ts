@@ -39,6 +39,8 @@ describe('an error on its way to another replica', () => {
       errors: wrong,
       message: '1 field is wrong.',
     })
+    const refusals = new Map([['private', 2]])
+    expect(across(new errors.InvalidArgumentError(wrong, refusals))).toMatchObject({ refusals })
     expect(across(new errors.QueueFullError(5, 9))).toMatchObject({ retryAfterS: 9 })
   })
 
