@@ -15,7 +15,7 @@ for i = 2, #ARGV do
   if budget <= 0 then break end
   local job = tonumber(ARGV[i]) < count and redis.call('HGET', KEYS[1] .. ':j', ARGV[i])
   local record = redis.call('HGET', KEYS[1] .. ':r', ARGV[i])
-  out[#out + 1] = job and string.match(job, '^[^\\n]*\\n[^\\n]*')
+  out[#out + 1] = job and (string.match(job, '^[^\\n]*\\n[^\\n]*') or job)
   out[#out + 1] = record
   budget = budget - 400 - (record and #record or 0)
 end

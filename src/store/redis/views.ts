@@ -41,7 +41,7 @@ export class Views {
     const reply = await this.#connection.run(READ_JOBS, [key], [BYTES, ...indexes])
     if (reply === null) return null
     const [id, facts, runs, ...jobs] = listOf(reply, key)
-    if (jobs.length === 0) throw foreign(key)
+    if (jobs.length < 2) throw foreign(key)
     const batchId = textOf(id, key)
     const accepted = acceptedOf(facts, key)
     const records = new Records(runs)

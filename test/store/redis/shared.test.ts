@@ -1,0 +1,502 @@
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { OverloadedError } from '../../../src/errors.ts'
+import { StoreError } from '../../../src/store/error.ts'
+import { RedisStore } from '../../../src/store/redis/store.ts'
+import type { CommitGroup, Store } from '../../../src/store/store.ts'
+import { LossyProxy, NO_REDIS, RedisServer } from '../../support/redis.ts'
+import { group, headRow, jobRows, numbered, recordRow, submission } from '../rows.ts'
+
+const STEP = { now: 1_000, drainedBefore: 500, keysBefore: 500, tombstonesBefore: 0 }
+/** A client that gives up at once, and never says anything twice. */
+const ONCE = { maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false }
+
+describe.skipIf(NO_REDIS !== null)('RedisStore', () => {
+  let server: RedisServer
+  let redis: Redis
+  beforeAll(async () => {
+    server = await RedisServer.start()
+    redis = server.client()
+    // Each store listens.
+    redis.setMaxListeners(0)
+  })
+  beforeEach(async () => {
+    await redis.flushall()
+  })
+  afterAll(() => server[Symbol.asyncDispose]())
+
+  /** Both groups in one. */
+  const both = (a: CommitGroup, b: CommitGroup): CommitGroup => ({
+    batches: [...a.batches, ...b.batches],
+    jobs: [...a.jobs, ...b.jobs],
+    heads: [...a.heads, ...b.heads],
+    records: [...a.records, ...b.records],
+    logs: [...a.logs, ...b.logs],
+  })
+
+  /** Job 0 of a batch of one job has ended. */
+  const ended = (no: number, seq = 3) =>
+    group({
+      heads: [headRow(no, { state: 'succeeded', seq })],
+      records: [recordRow(no, 0, { result: '"done"' })],
+      logs: [{ no, entries: numbered(seq, [{ type: 'job.succeeded', index: 0 }]) }],
+    })
+
+  const logOf = async (store: Store, no: number) =>
+    (await store.log(no, { after: 0, limit: 99, completionsOnly: false })).events.map(({ seq, type }) => [seq, type])
+
+  const dump = async () => {
+    const keys = (await redis.keys('*')).sort()
+    return await Promise.all(keys.map(async (key) => [key, (await redis.dumpBuffer(key))?.toString('hex')]))
+  }
+
+  describe('a writer that is not the owner', () => {
+    it('writes nothing of that tenant, all of the others, and is told before the commit resolves', async () => {
+      const told: string[] = []
+      const store = await RedisStore.open({ redis, owner: () => 'me', onStale: (tenantId) => told.push(tenantId) })
+      await redis.set('gatherd:{mine}:owner', 'me')
+      await redis.set('gatherd:{theirs}:owner', 'them')
+      const [mine, theirs] = [submission(1, 2, { tenantId: 'mine' }), submission(2, 2, { tenantId: 'theirs' })]
+
+      const order: string[] = []
+      await store.commit(both(mine, theirs)).then(() => order.push(`resolved after ${told.join()}`))
+
+      expect(order).toEqual(['resolved after theirs'])
+      expect(await store.batch('mine', mine.batches[0].id)).not.toBeNull()
+      expect(await redis.keys('gatherd:{theirs}:*')).toEqual(['gatherd:{theirs}:owner'])
+    })
+
+    it('leaves what is there as it was, byte for byte, of a large append, too', async () => {
+      const first = await RedisStore.open({ redis })
+      await first.commit(submission(1, 1))
+      await redis.set('gatherd:{acme}:owner', 'them')
+      const store = await RedisStore.open({ redis, owner: () => 'me' })
+      await store.unfinished('acme')
+      const before = await dump()
+
+      await store.commit(ended(1))
+      await store.commit(group({ jobs: [jobRows(1, 1, 1_200)], heads: [headRow(1, { seq: 9 })] }))
+
+      expect(await dump()).toEqual(before)
+    })
+
+    it('sends nothing once it knows by itself that it owns the tenant no more', async () => {
+      const told: string[] = []
+      const store = await RedisStore.open({ redis, owner: () => null, onStale: (tenantId) => told.push(tenantId) })
+
+      await store.commit(submission(1, 1))
+      await expect(store.deleteTenant('acme', 9)).rejects.toThrow(StoreError)
+
+      expect(told).toEqual(['acme', 'acme'])
+      expect(await redis.keys('gatherd:{acme}:*')).toEqual([])
+    })
+
+    it('cannot delete a tenant', async () => {
+      await (await RedisStore.open({ redis })).commit(submission(1, 1))
+      await redis.set('gatherd:{acme}:owner', 'them')
+      const store = await RedisStore.open({ redis, owner: () => 'me' })
+      const before = await dump()
+
+      await expect(store.deleteTenant('acme', 9)).rejects.toThrow("another replica's")
+
+      expect(await dump()).toEqual(before)
+    })
+  })
+
+  describe('a connection that is lost between a write and its answer', () => {
+    /** A store behind a proxy that can lose answers. */
+    const behind = async (proxy: LossyProxy, options = {}) => {
+      const own = server.client({ port: proxy.port, ...options })
+      return await RedisStore.open({ redis: own })
+    }
+    const isCommit = (request: string) => request.includes('evalsha') || request.includes('EVALSHA')
+
+    it.each([
+      ['is sent again by the client', {}],
+      ['is tried again by the journal', ONCE],
+    ])('leaves the record with each event once when what was written %s', async (_how, options) => {
+      await using proxy = await LossyProxy.start(server.port)
+      const store = await behind(proxy, options)
+      const entering = submission(1, 1)
+      await store.commit(entering)
+      const change = ended(1)
+      change.jobs.push(jobRows(1, 1, 2, ['named']))
+      change.records.push(recordRow(1, 1, { count: 2, state: 6, cause: 'stop' }))
+
+      const lost = proxy.loseAnswer(isCommit)
+      let tries = 0
+      const write = async (): Promise<void> => {
+        tries++
+        await store.commit(change).catch((error: unknown) => {
+          expect(error).toBeInstanceOf(StoreError)
+          return tries < 9 ? new Promise((resolve) => setTimeout(resolve, 20)).then(write) : undefined
+        })
+      }
+      await write()
+      await lost
+
+      expect(tries > 1).toBe(options === ONCE)
+      const other = await RedisStore.open({ redis })
+      expect(await logOf(other, 1)).toEqual([
+        [1, 'batch.accepted'],
+        [2, 'job.queued'],
+        [3, 'job.succeeded'],
+      ])
+      expect(await other.jobs(1, { from: 0, limit: 9 })).toMatchObject({
+        data: [{}, {}, {}].map(() => expect.any(String)),
+      })
+      const bytes = async (of: Store) => {
+        await of.unfinished()
+        return of.storedBytes('acme')
+      }
+      const again = await bytes(other)
+      await redis.flushall()
+      const straight = await RedisStore.open({ redis })
+      await straight.commit(entering)
+      await straight.commit(change)
+      expect(again).toBe(await bytes(straight))
+    })
+
+    it('takes back a new batch whose caller was refused, before anything else of the tenant is written', async () => {
+      await using proxy = await LossyProxy.start(server.port)
+      const store = await behind(proxy, ONCE)
+      await store.commit(submission(1, 1))
+      const refused = submission(2, 3, { idempotency: { key: 'k', hash: 'h', answer: '{}' }, labels: { a: 'b' } })
+
+      const lost = proxy.loseAnswer((request) => isCommit(request) && request.includes(refused.batches[0].id))
+      await expect(store.commit(refused)).rejects.toThrow(StoreError)
+      await lost
+      const other = await RedisStore.open({ redis })
+      const between = (await other.unfinished('acme')).map(({ no }) => no)
+      for (let tries = 0; ; tries++) {
+        try {
+          await store.commit(ended(1))
+          break
+        } catch (error) {
+          if (tries === 9) throw error
+          await new Promise((resolve) => setTimeout(resolve, 20))
+        }
+      }
+
+      expect(between).toEqual([1, 2])
+      expect((await other.unfinished()).map(({ no }) => no)).toEqual([1])
+      expect(await other.batch('acme', refused.batches[0].id)).toBeNull()
+      expect(await other.idempotent('acme', 'k')).toBeNull()
+      expect(await redis.keys('gatherd:*:2*')).toEqual([])
+      expect(await redis.exists('gatherd:no:2')).toBe(0)
+    })
+
+    it('takes it back by itself when Redis can be reached again', async () => {
+      await using proxy = await LossyProxy.start(server.port)
+      const store = await behind(proxy, ONCE)
+      const refused = submission(2, 3)
+      const lost = proxy.loseAnswer((request) => isCommit(request) && request.includes(refused.batches[0].id))
+
+      await expect(store.commit(refused)).rejects.toThrow(StoreError)
+      await lost
+
+      await expect.poll(() => redis.exists('gatherd:{acme}:b:2')).toBe(0)
+      expect(await store.batch('acme', refused.batches[0].id).catch(() => null)).toBeNull()
+    })
+
+    it('does not do a write that a later one has overtaken', async () => {
+      const store = await RedisStore.open({ redis })
+      await store.commit(submission(1, 1))
+      await store.commit(group({ records: [recordRow(1, 0, { attempts: 1 })] }))
+      const revision = (await redis.hget('gatherd:{acme}:t', 'rev')) ?? ''
+      const [writer, count] = revision.split(' ')
+      await redis.hset('gatherd:{acme}:t', 'rev', `${writer} ${Number(count) + 5}`)
+
+      await expect(store.commit(group({ records: [recordRow(1, 0, { attempts: 2 })] }))).rejects.toThrow(
+        'after a later',
+      )
+
+      expect(JSON.parse((await store.job(1, 0)) ?? '')).toMatchObject({ attempts: 1 })
+    })
+  })
+
+  describe('a Redis that has lost its last writes', () => {
+    it.each([
+      ['events', () => redis.hset('gatherd:{acme}:b:1', 'e', '1')],
+      ['the batch', () => redis.del('gatherd:{acme}:b:1')],
+    ])('ends what this process thought it knew: %s', async (_what, lose) => {
+      const told: string[] = []
+      await redis.set('gatherd:{acme}:owner', 'me')
+      const store = await RedisStore.open({ redis, owner: () => 'me', onStale: (tenantId) => told.push(tenantId) })
+      await store.commit(submission(1, 1))
+      await lose()
+      const before = await dump()
+
+      await store.commit(ended(1))
+
+      expect(told).toEqual(['acme'])
+      expect(await dump()).toEqual(before)
+    })
+
+    it('gives no number of another tenant away', async () => {
+      const store = await RedisStore.open({ redis })
+      await redis.set('gatherd:no:1', 'other')
+
+      await expect(store.commit(submission(1, 1))).rejects.toThrow("another tenant's")
+
+      expect(await redis.keys('gatherd:{acme}:*')).toEqual([])
+      expect(await redis.get('gatherd:no:1')).toBe('other')
+    })
+  })
+
+  describe('numbers', () => {
+    it('of two processes are never the same, over many blocks', async () => {
+      const stores = await Promise.all([RedisStore.open({ redis }), RedisStore.open({ redis })])
+      const given = new Set<number>()
+      for (let nth = 0; nth < 22_000; nth++) {
+        for (const store of stores) given.add(store.nextBatchNo())
+        // Prefetching needs a turn.
+        if (nth % 1_000 === 0) await redis.ping()
+      }
+
+      expect(given.size).toBe(44_000)
+    })
+
+    it('refuse when there are none left and Redis is away, and go on after it', async () => {
+      const store = await RedisStore.open({ redis: server.client() })
+      const draw = () => {
+        for (let nth = 0; nth < 10_001; nth++) store.nextBatchNo()
+      }
+
+      expect(draw).toThrow(OverloadedError)
+      await expect
+        .poll(() => {
+          try {
+            return store.nextBatchNo()
+          } catch {
+            return 0
+          }
+        })
+        .toBeGreaterThan(10_000)
+    })
+
+    it('go above all that a tenant had, deleted ones as well', async () => {
+      const [low, high] = [await RedisStore.open({ redis }), await RedisStore.open({ redis })]
+      const no = high.nextBatchNo()
+      await high.commit(submission(no, 1))
+      await high.deleteTenant('acme', high.lastBatchNo)
+      const before = low.lastBatchNo
+
+      await low.unfinished('acme')
+
+      expect(before).toBeLessThan(no)
+      expect(low.nextBatchNo()).toBeGreaterThan(no)
+    })
+  })
+
+  describe('deleting', () => {
+    const drained = async (store: Store, from: number, to: number, tenantId = 'acme') => {
+      for (let no = from; no <= to; no++) {
+        const idempotency = { key: `k${no}`, hash: 'h', answer: '{}' }
+        await store.commit(submission(no, 20, { tenantId, acceptedAt: 1, idempotency }))
+        await store.commit(
+          group({ heads: [headRow(no, { drainedAt: 1 })], records: [recordRow(no, 0, { count: 20 })] }),
+        )
+      }
+    }
+    const sweep = async (store: Store, step = STEP) => {
+      let rows = 0
+      for (let own = 1; own > 0; rows += own) own = await store.expire(step)
+      return rows
+    }
+
+    it('by two processes at once does each thing once, and leaves nothing', async () => {
+      const stores = await Promise.all([RedisStore.open({ redis }), RedisStore.open({ redis })])
+      await drained(stores[0], 1, 60)
+      await drained(stores[1], 61, 120, 'other')
+
+      const rows = await Promise.all(stores.map((store) => sweep(store)))
+
+      // A batch goes out of sight, then its rows go; its Idempotency-Key.
+      expect(rows[0] + rows[1]).toBe(3 * 120)
+      expect(await redis.keys('gatherd:*:b:*')).toEqual([])
+      expect(await redis.keys('gatherd:no:*')).toEqual([])
+      for (const store of stores) await sweep(store, { ...STEP, tombstonesBefore: 2_000 })
+      await stores[0].unfinished()
+      expect([stores[0].storedBytes('acme'), stores[0].storedBytes('other')]).toEqual([0, 0])
+      expect((await redis.keys('gatherd:{*')).sort()).toEqual(['gatherd:{acme}:t', 'gatherd:{other}:t'])
+    })
+
+    it('a tenant hides all of it at once, and lets a new one of its name begin', async () => {
+      const store = await RedisStore.open({ redis })
+      await store.putTenant({ id: 'acme', settings: {}, createdAt: 1 })
+      await drained(store, 1, 60)
+      const live = submission(61, 3)
+      await store.commit(live)
+
+      await store.deleteTenant('acme', 61)
+
+      expect([await store.tenants(), await store.unfinished(), store.storedBytes('acme')]).toEqual([[], [], 0])
+      expect(await store.batches({ tenantId: 'acme', labels: {}, before: 99, limit: 9 })).toEqual([])
+      expect([await store.batch('acme', live.batches[0].id), await store.idempotent('acme', 'k1')]).toEqual([
+        null,
+        null,
+      ])
+      const anew = submission(62, 2, { idempotency: { key: 'k1', hash: 'new', answer: '' } })
+      await store.commit(anew)
+      const kept = store.storedBytes('acme')
+      // What was under way for the old one is nobody's.
+      await store.commit(ended(61, 5))
+      await store.commit(submission(60, 1))
+      await store.deleteTenant('gone', 61)
+      await sweep(store, { ...STEP, keysBefore: 0 })
+
+      expect(await store.idempotent('acme', 'k1')).toMatchObject({ hash: 'new' })
+      expect((await store.unfinished('acme')).map(({ no }) => no)).toEqual([62])
+      expect(await store.jobs(62, { from: 0, limit: 9 })).toMatchObject({ data: { length: 2 } })
+      expect(store.storedBytes('acme')).toBe(kept)
+      expect((await redis.keys('gatherd:{acme}:b:*')).filter((key) => !key.includes(':b:62'))).toEqual([])
+      expect(await redis.keys('gatherd:{acme}:dead*')).toEqual([])
+    })
+
+    it('a tenant twice leaves nothing of either', async () => {
+      const store = await RedisStore.open({ redis })
+      await drained(store, 1, 3)
+      await store.deleteTenant('acme', 3)
+      await drained(store, 4, 6)
+      await store.deleteTenant('acme', 6)
+
+      await sweep(store)
+
+      expect(await redis.keys('gatherd:{acme}:*')).toEqual(['gatherd:{acme}:t'])
+      expect(await redis.keys('gatherd:no:*')).toEqual([])
+    })
+  })
+
+  describe('a large batch', () => {
+    it('is seen whole or not at all while its specs go ahead', async () => {
+      const seen = new Set<number>()
+      const store = await RedisStore.open({ redis })
+      const watcher = await RedisStore.open({ redis: server.client() })
+      const large = submission(1, 10_000)
+      const names = large.jobs[0].specs.map((_, i) => (i % 100 === 0 ? `n${i}` : null))
+      large.jobs[0].names = names
+      let done = false
+      const watch = async () => {
+        while (!done) {
+          const row = await watcher.batch('acme', large.batches[0].id)
+          if (row !== null) seen.add((await watcher.pending(1)).length)
+          else seen.add(-1)
+        }
+      }
+
+      const watching = watch()
+      await store.commit(large)
+      await watcher.pending(1).then((jobs) => seen.add(jobs.length))
+      done = true
+      await watching
+
+      expect([...seen].sort()).toEqual([-1, 10_000])
+      expect(await store.namesTaken(1, ['n100', 'n1', 'job-1', 'job-100'])).toEqual(['n100', 'job-1'])
+      expect((await store.specs(1, { from: 9_999, limit: 5 })).length).toBe(1)
+      expect(await redis.ttl('gatherd:{acme}:b:1:j')).toBe(-1)
+    })
+
+    it('whose specs went ahead of a commit that never came is nobody’s, and goes by itself', async () => {
+      const store = await RedisStore.open({ redis })
+      await store.commit(submission(1, 1))
+      const failing = both(submission(2, 2_000), group({ jobs: [jobRows(1, 5, 2, ['twin', 'twin'])] }))
+
+      await expect(store.commit(failing)).rejects.toThrow(StoreError)
+
+      expect(await store.pending(2)).toEqual([])
+      expect(await redis.pttl('gatherd:{acme}:b:2:j')).toBeGreaterThan(0)
+    })
+
+    it('runs as one record, which later ones replace', async () => {
+      const store = await RedisStore.open({ redis })
+      await store.commit(submission(1, 5_000))
+      await store.commit(group({ records: [recordRow(1, 7, { attempts: 7 })] }))
+      await store.commit(group({ records: [recordRow(1, 0, { count: 5_000, state: 6, cause: 'stop', attempts: 0 })] }))
+      await store.commit(group({ records: [recordRow(1, 8, { attempts: 8 })] }))
+
+      const { data } = await store.jobs(1, { from: 6, limit: 4 })
+
+      expect(data.map((text) => [JSON.parse(text).state, JSON.parse(text).attempts])).toEqual([
+        ['cancelled', 0],
+        ['cancelled', 0],
+        ['succeeded', 8],
+        ['cancelled', 0],
+      ])
+      expect(await redis.hlen('gatherd:{acme}:b:1:r')).toBe(2)
+    })
+  })
+
+  it('tells the other replicas of each batch that changed, and of the directory', async () => {
+    const listener = server.client()
+    const heard: string[] = []
+    listener.on('pmessage', (_pattern, channel, message) => heard.push(`${channel} ${message}`))
+    await listener.psubscribe('*')
+    const store = await RedisStore.open({ redis })
+    const entering = submission(1, 1)
+    const id = entering.batches[0].id
+
+    await store.commit(entering)
+    await store.commit(group({ heads: [headRow(1, { seq: 9, state: 'failed', drainedAt: 5 })] }))
+    await store.putTenant({ id: 'acme', settings: {}, createdAt: 1 })
+
+    await expect
+      .poll(() => heard)
+      .toEqual([`gatherd:b:${id} 2 running 0`, `gatherd:b:${id} 9 failed 1`, 'gatherd:directory acme'])
+  })
+
+  it.each<[string, (store: Store) => Promise<unknown>, () => Promise<unknown>]>([
+    ['a record', (store) => store.job(1, 0), () => redis.hset('gatherd:{acme}:b:1:r', '0', 'x')],
+    ['a job', (store) => store.job(1, 0), () => redis.hset('gatherd:{acme}:b:1:j', '0', 'x')],
+    ['a log', (store) => logOf(store, 1), () => redis.xadd('gatherd:{acme}:b:1:l', '9-0', 'x', '{')],
+    ['a tenant', (store) => store.tenants(), () => redis.hset('gatherd:tenants', 'x', '{"id":7}')],
+    ['a key', (store) => store.keys(), () => redis.hset('gatherd:keys', 'x', 'no')],
+    ['a type', (store) => store.tenants(), () => redis.set('gatherd:tenants', 'x')],
+    ['the secret', () => RedisStore.open({ redis }), () => redis.set('gatherd:secret', 'x')],
+    ['the counter', () => RedisStore.open({ redis }), () => redis.set('gatherd:no', 'x')],
+  ])('says so when another program has written %s', async (_what, read, write) => {
+    const store = await RedisStore.open({ redis })
+    await store.commit(submission(1, 1))
+    await write()
+
+    await expect(read(store)).rejects.toThrow(StoreError)
+  })
+
+  it('says nothing of what was to be written when a write fails', async () => {
+    const store = await RedisStore.open({ redis })
+    await redis.set('gatherd:{acme}:batches', 'in the way')
+    const secret = 'the-secret-of-a-job'
+
+    const error = await store
+      .commit({ ...submission(1, 0), jobs: [{ ...jobRows(1, 0, 1), specs: [secret] }] })
+      .catch((thrown: unknown) => thrown)
+
+    expect(error).toBeInstanceOf(StoreError)
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain(secret)
+  })
+
+  it('keeps what it has acknowledged when Redis is killed, and goes on', async () => {
+    await using durable = await RedisServer.start({ appendOnly: true })
+    const store = await RedisStore.open({ redis: durable.client() })
+    const entering = submission(store.nextBatchNo(), 700)
+    const no = entering.batches[0].no
+    await store.commit(entering)
+
+    await durable.restart()
+    await store.commit(group({ records: [recordRow(no, 0)], heads: [headRow(no, { seq: 702 })] }))
+
+    expect((await store.batch('acme', entering.batches[0].id))?.seq).toBe(702)
+    expect(await store.pending(no)).toHaveLength(699)
+  })
+
+  it('rejects, and hangs for nobody, when Redis is away for longer than its client waits', async () => {
+    await using paused = await RedisServer.start()
+    const store = await RedisStore.open({ redis: paused.client({ commandTimeout: 50 }) })
+    paused.pause()
+
+    await expect(store.commit(submission(1, 1))).rejects.toThrow(StoreError)
+    await expect(store.batch('acme', 'x')).rejects.toThrow(StoreError)
+    paused.resume()
+    await expect.poll(() => store.tenants().catch(() => null)).toEqual([])
+  })
+})
