@@ -156,7 +156,8 @@ export class JsonScanner {
   }
 
   #pop(kind: number): boolean {
-    if (this.#depth === 0 || this.#open[this.#depth] !== kind) return false
+    // At level 0 nothing is open, and that is no kind.
+    if (this.#open[this.#depth] !== kind) return false
     this.#depth--
     return true
   }

@@ -35,9 +35,11 @@ describe('Compaction', () => {
     const text =
       '{ "a" : 1.50 , "a":\t[ 1E400, -0, "\\u0041 \\/ \\" \\\\" , 12345678901234567890 ],\r\n"__proto__": " x " }'
 
-    expect(compact(text, 7)).toBe(
-      '{"a":1.50,"a":[1E400,-0,"\\u0041 \\/ \\" \\\\",12345678901234567890],"__proto__":" x "}',
-    )
+    for (let size = 1; size <= 10; size++) {
+      expect(compact(text, size)).toBe(
+        '{"a":1.50,"a":[1E400,-0,"\\u0041 \\/ \\" \\\\",12345678901234567890],"__proto__":" x "}',
+      )
+    }
   })
 
   it('takes no more of its bytes in a step than it is told', () => {

@@ -99,6 +99,16 @@ describe('JsonScanner', () => {
     }
   })
 
+  it('takes each number of up to five characters that is one', () => {
+    const chars = ['0', '1', '-', '+', '.', 'e']
+    let texts = ['']
+    for (let length = 1; length <= 5; length++) {
+      texts = texts.flatMap((text) => chars.map((char) => text + char))
+      const wrong = texts.filter((text) => (scan([Buffer.from(text)]).fault === null) !== isJson(Buffer.from(text)))
+      expect(wrong).toEqual([])
+    }
+  })
+
   it('tells the same place of a fault, however the text is cut', () => {
     const cutBytes = anyBytes.chain((bytes) => fc.tuple(fc.constant(bytes), cut(bytes)))
     fc.assert(
@@ -168,6 +178,8 @@ describe('JsonScanner', () => {
     expect(scanner.write(Buffer.from('xx[1,2]yy'), 2, 5)).toBe(true)
     expect(scanner.write(Buffer.from('xx[1,2]yy'), 5, 7)).toBe(true)
     expect(scanner.end()).toBe(null)
+    scanner.write(Buffer.from('xx[1,2]yy'), 7)
+    expect(scanner.fault).toMatchObject({ offset: 5, column: 6 })
   })
 
   it.each([
