@@ -80,7 +80,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
   refuseOtherSites(app, config)
   prepare(app, newId)
   boundConnections(app, config, parts.clock)
-  boundBodies(app, config)
+  boundBodies(app, config, parts.clock)
   logAnswers(app, parts.clock)
   tellRefusals(app, parts.onRefused)
   shedUnderPressure(app, config, { clock: parts.clock, memoryLimitBytes: parts.memoryLimitBytes })

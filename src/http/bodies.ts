@@ -1,11 +1,15 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { BodyBudget, type Reservation, SMALL_BODY_BYTES } from './body-budget.ts'
 
 /** How much larger than the largest body the budget is when no setting says so: one tenant's two, and another's. */
 const BODIES_AT_ONCE = 4
+
+/** How long the sender of a body that is not wanted has to see the answer to it. */
+const LINGER_MS = 1_000
 
 type BodySettings = Pick<Config, 'bodyLimitBytes' | 'maxInflightBodyBytes'>
 
@@ -16,7 +20,7 @@ const reservations = new WeakMap<FastifyRequest, Reservation>()
  * given back when the request is over. The operator's own are not counted. Who waits for `100 Continue` has it no sooner, and a
  * large body that nobody is going to read closes its connection.
  */
-export function boundBodies(app: FastifyInstance, settings: BodySettings): BodyBudget {
+export function boundBodies(app: FastifyInstance, settings: BodySettings, clock: Clock): BodyBudget {
   const { bodyLimitBytes, maxInflightBodyBytes } = settings
   const maxBytes = maxInflightBodyBytes || BODIES_AT_ONCE * bodyLimitBytes
   const budget = new BodyBudget({ maxBytes, largestBytes: bodyLimitBytes })
@@ -32,8 +36,10 @@ export function boundBodies(app: FastifyInstance, settings: BodySettings): BodyB
     return counted
   })
   app.addHook('onSend', (request, reply, _payload, done) => {
-    if (!request.raw.complete && isLarge(request.headers) && !reply.raw.headersSent)
+    if (!request.raw.complete && isLarge(request.headers) && !reply.raw.headersSent) {
       reply.raw.setHeader('connection', 'close')
+      closeLate(request.raw.socket, clock)
+    }
     done()
   })
   return budget
@@ -44,6 +50,18 @@ export function letGoOfBody(request: FastifyRequest): void {
   request.body = undefined
   reservations.get(request)?.release()
   reservations.delete(request)
+}
+
+/**
+ * The end of an answer, when it closes its connection, is not at once the end of that: to close on bytes that nobody has read resets it, and
+ * the caller would see that, in the middle of its body, before it sees the answer. What comes meanwhile is dropped as it comes.
+ */
+function closeLate(socket: IncomingMessage['socket'], clock: Clock): void {
+  socket.destroySoon = () => {
+    socket.end()
+    const timer = clock.after(LINGER_MS, () => socket.destroy())
+    socket.once('close', () => timer.cancel())
+  }
 }
 
 /** Those who said `Expect: 100-continue`: Node would tell them to go on before anybody has looked at their key. */
