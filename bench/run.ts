@@ -1,11 +1,12 @@
-// npm run bench: the measures of docs/performance.md; --only P1,P7 for some of them. P1 and P2 need nginx.
+// npm run bench: the measures of docs/performance.md; --only P1,P7 for some of them. P1, P2 and guard need nginx.
 import { parseArgs } from 'node:util'
 import { acceptance } from './accept.ts'
+import { guarding } from './guard.ts'
 import { neighbour } from './neighbour.ts'
 import { recovery } from './recovery.ts'
 import { throughput } from './throughput.ts'
 
-const MEASURES = ['P1', 'P2', 'P5', 'P7', 'P10']
+const MEASURES = ['P1', 'P2', 'P5', 'P7', 'P10', 'guard']
 
 const { values } = parseArgs({
   options: {
@@ -22,5 +23,6 @@ for (const name of wanted) if (!MEASURES.includes(name)) throw new Error(`There 
 
 if (wanted.has('P1') || wanted.has('P2')) await throughput(wanted, rounds, Number(values.count))
 if (wanted.has('P5')) await neighbour(rounds, values.cases.split(',').filter(Boolean))
+if (wanted.has('guard')) await guarding(rounds, Number(values.count))
 if (wanted.has('P7')) await acceptance(rounds)
 if (wanted.has('P10')) await recovery(rounds)

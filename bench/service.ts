@@ -19,6 +19,8 @@ export interface BenchService extends AsyncDisposable {
 
 /** What a service starts on. */
 export interface Start {
+  /** For its Node, before the program. */
+  nodeArgs?: string[]
   /** Settings on top of the defaults. */
   env?: Record<string, string>
   /** A data directory that outlives the service, and its key if there is one. Default: a scratch one. */
@@ -31,11 +33,11 @@ export function newDataDir(): Promise<string> {
 }
 
 /** Start `gatherd serve` on a free port; resolves when it listens. */
-export async function startService({ env = {}, kept }: Start = {}): Promise<BenchService> {
+export async function startService({ env = {}, nodeArgs = [], kept }: Start = {}): Promise<BenchService> {
   const dataDir = kept?.dataDir ?? (await newDataDir())
   // Another checkout's, to compare with.
   const main = process.env.BENCH_MAIN ?? new URL('../src/main.ts', import.meta.url).pathname
-  const args = [...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []), main, 'serve']
+  const args = [...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []), ...nodeArgs, main, 'serve']
   const settings = {
     GATHERD_DATA_DIR: dataDir,
     GATHERD_PORT: '0',

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { median } from './figures.ts'
 import { type Nginx, startNginx } from './nginx.ts'
-import { type BenchService, call, startService } from './service.ts'
+import { type BenchService, call, type Start, startService } from './service.ts'
 
 const BATCH = 1_000
 
@@ -58,8 +58,8 @@ function rival(command: string, args: string[]): number | null {
 }
 
 /** Jobs per second through the HTTP API: submit all batches, until the last has drained. */
-async function throughApi(job: object, count: number): Promise<number> {
-  await using service = await startService({ env: { GATHERD_TENANT_CONCURRENCY: '64' } })
+export async function throughApi(job: object, count: number, { env, nodeArgs }: Start = {}): Promise<number> {
+  await using service = await startService({ env: { GATHERD_TENANT_CONCURRENCY: '64', ...env }, nodeArgs })
   await batches(service, job, 2)
   const start = performance.now()
   await batches(service, job, count / BATCH)

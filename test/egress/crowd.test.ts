@@ -97,6 +97,16 @@ describe('Egress with a cap on destinations', () => {
     expect(origin.sockets.length).toBe(1)
   })
 
+  it('opens a new connection when a fresh one is asked for', async () => {
+    await using origin = await startOrigin()
+    const egress = egressWith({ hostConcurrency: 1 })
+    await get(await lease(egress, origin.url()))
+
+    const fresh = await egress.lease('a', new URL(origin.url()), never, { fresh: true })
+
+    expect([fresh.reused, egress.stats.idle]).toEqual([false, 1])
+  })
+
   it('waits at the address for an idle connection as well', async () => {
     await using origin = await startOrigin()
     const egress = egressWith({ addressConcurrency: 1 })

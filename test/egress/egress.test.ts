@@ -87,6 +87,24 @@ describe('Egress', () => {
     expect(egress.stats.pools).toBe(2)
   })
 
+  it.each([0, 1])(
+    'finds no connection again that was opened under other rules, with hosts capped at %i',
+    async (cap) => {
+      await using origin = await startOrigin()
+      const egress = egressWith({ hostConcurrency: cap })
+      const url = new URL(origin.url())
+      await get(await egress.lease('a', url, never))
+
+      egress.guard.narrow('a', { deny: ['192.0.2.1'] })
+      const narrowed = await egress.lease('a', url, never)
+      await get(narrowed)
+      egress.guard.narrow('a', undefined)
+
+      expect(narrowed.reused).toBe(false)
+      expect((await egress.lease('a', url, never)).reused).toBe(true)
+    },
+  )
+
   it('never gives a connection to two attempts at once', async () => {
     await using origin = await startOrigin()
     const egress = egressWith()
