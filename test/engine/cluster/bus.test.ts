@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { type BatchNews, Bus, batchChannel, batchNews } from '../../../src/engine/cluster/bus.ts'
 import type { Connections } from '../../../src/engine/cluster/connections.ts'
@@ -6,16 +6,17 @@ import { PARK_ABOVE } from '../../../src/engine/cluster/envelope.ts'
 import { BusLostError, BusTimeoutError, NoReplicaError, RemoteError } from '../../../src/engine/cluster/errors.ts'
 import { InvalidArgumentError, QueueFullError } from '../../../src/errors.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import { Cuttable, connected, RedisProcess, until, watchUnhandled } from './support.ts'
+import { RedisServer } from '../../support/redis.ts'
+import { Cuttable, connected, overRedis, until, watchUnhandled } from './support.ts'
 
 const LONG = 60_000
 
-let redis: RedisProcess
+let redis: RedisServer
 let links: Connections[]
 let unhandled: ReturnType<typeof watchUnhandled>
 beforeAll(async () => {
   unhandled = watchUnhandled()
-  redis = await RedisProcess.start()
+  redis = await RedisServer.start()
   links = await Promise.all([1, 2, 3].map(() => connected(redis.url)))
 })
 afterAll(async () => {
@@ -53,7 +54,7 @@ async function member(link: Connections): Promise<Member> {
 const two = () => Promise.all([member(links[0] as Connections), member(links[1] as Connections)])
 const raw = () => (links[2] as Connections).commands
 
-describe('a call', () => {
+overRedis('a call', () => {
   it('is answered by the one that was called, with what JSON leaves of it', async () => {
     const [a, b] = await two()
     b.bus.handle('echo', (args) => ({ args, by: 'b' }))
@@ -273,7 +274,7 @@ describe('a call', () => {
   })
 })
 
-describe('a bus whose connection goes', () => {
+overRedis('a bus whose connection goes', () => {
   it('ends what waits for an answer at once, and works again when it is back', async () => {
     await using cuttable = await Cuttable.to(redis.port)
     await using link = await connected(cuttable.url)
@@ -297,7 +298,7 @@ describe('a bus whose connection goes', () => {
   it('refuses calls at once while Redis is away, and is called again under its id afterwards', {
     timeout: 30_000,
   }, async () => {
-    await using own = await RedisProcess.start()
+    await using own = await RedisServer.start()
     await using one = await connected(own.url)
     await using other = await connected(own.url)
     const [a, b] = [await member(one), await member(other)]
@@ -305,10 +306,10 @@ describe('a bus whose connection goes', () => {
     let again = 0
     b.bus.onResubscribed(() => void again++)
 
-    await own.crash()
+    await own.kill()
     await until(() => !one.ready && !other.ready)
     await expect(a.bus.call(b.id, 'echo', 1, { timeoutMs: LONG })).rejects.toThrow(BusLostError)
-    await own.run()
+    await own.start()
     await until(() => again === 1)
     await one.untilReady()
 
@@ -317,14 +318,14 @@ describe('a bus whose connection goes', () => {
   })
 
   it('does not hang on a Redis that is stopped in its tracks', { timeout: 30_000 }, async () => {
-    await using own = await RedisProcess.start()
+    await using own = await RedisServer.start()
     await using link = await connected(own.url, { commandTimeoutMs: 100 })
     const a = await member(link)
     a.bus.handle('echo', (args) => args)
 
-    own.signal('SIGSTOP')
+    own.pause()
     const ended = await a.bus.call(a.id, 'echo', 1, { timeoutMs: LONG }).catch((error: unknown) => error)
-    own.signal('SIGCONT')
+    own.resume()
 
     expect(ended).toBeInstanceOf(BusLostError)
     await until(async () => (await a.bus.call(a.id, 'echo', 2, { timeoutMs: LONG }).catch(() => null)) === 2)
@@ -349,7 +350,7 @@ describe('a bus whose connection goes', () => {
   })
 })
 
-describe('news of a batch', () => {
+overRedis('news of a batch', () => {
   it('is heard by all who watch it, from when they are ready until they end', async () => {
     const [a, b] = await two()
     const heard: [string, BatchNews][] = []
@@ -450,12 +451,14 @@ describe('news of a batch', () => {
   })
 })
 
-it('a call takes a real clock too', async () => {
-  const { commands, bulk, subscriber } = links[0] as Connections
-  const bus = new Bus({ commands, bulk, subscriber, clock: systemClock })
-  open.push(bus)
-  await bus.listenAs('real')
-  bus.handle('hold', () => new Promise(() => undefined))
+overRedis('a call', () => {
+  it('takes a real clock too', async () => {
+    const { commands, bulk, subscriber } = links[0] as Connections
+    const bus = new Bus({ commands, bulk, subscriber, clock: systemClock })
+    open.push(bus)
+    await bus.listenAs('real')
+    bus.handle('hold', () => new Promise(() => undefined))
 
-  await expect(bus.call('real', 'hold', {}, { timeoutMs: 20 })).rejects.toThrow(BusTimeoutError)
+    await expect(bus.call('real', 'hold', {}, { timeoutMs: 20 })).rejects.toThrow(BusTimeoutError)
+  })
 })

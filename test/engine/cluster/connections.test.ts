@@ -1,16 +1,17 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { inspect } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { type ConnectionReport, Connections } from '../../../src/engine/cluster/connections.ts'
-import { Cuttable, connected, RedisProcess, until, watchUnhandled } from './support.ts'
+import { RedisServer } from '../../support/redis.ts'
+import { Cuttable, connected, overRedis, until, watchUnhandled } from './support.ts'
 
-let redis: RedisProcess
+let redis: RedisServer
 let unhandled: ReturnType<typeof watchUnhandled>
 beforeAll(async () => {
   unhandled = watchUnhandled()
-  redis = await RedisProcess.start()
+  redis = await RedisServer.start()
 })
 afterAll(async () => {
   await redis[Symbol.asyncDispose]()
@@ -20,7 +21,7 @@ afterAll(async () => {
 
 const states = (reports: ConnectionReport[]) => reports.map(({ role, state, code }) => `${role} ${state} ${code}`)
 
-describe('the connections', () => {
+overRedis('the connections', () => {
   it('take commands and hear messages', async () => {
     await using connections = await connected(redis.url)
 
@@ -35,12 +36,12 @@ describe('the connections', () => {
     const reports: ConnectionReport[] = []
     await using connections = await connected(redis.url, { onState: (report) => void reports.push(report) })
 
-    await redis.crash()
+    await redis.kill()
     await until(() => !connections.ready)
     await expect(connections.commands.get('x')).rejects.toThrow()
     await until(() => reports.filter(({ code }) => code === 'ECONNREFUSED').length === 3)
     const tries = connections.commands.listenerCount('ready')
-    await redis.run()
+    await redis.start()
     await connections.untilReady()
 
     expect(await connections.commands.ping()).toBe('PONG')
@@ -71,9 +72,9 @@ describe('the connections', () => {
   it('reject a command that has no answer in time, while Redis is stopped in its tracks', async () => {
     await using connections = await connected(redis.url, { commandTimeoutMs: 50 })
 
-    redis.signal('SIGSTOP')
+    redis.pause()
     await expect(connections.commands.get('x')).rejects.toThrow('timed out')
-    redis.signal('SIGCONT')
+    redis.resume()
 
     await until(async () => (await connections.commands.get('x').catch(() => 'not yet')) === null)
   })
@@ -142,9 +143,10 @@ describe('the connections', () => {
   })
 })
 
-describe('the password', () => {
+overRedis('the password', () => {
   it('opens the door, and is in nothing that is told or thrown when it does not', async () => {
-    await using guarded = await RedisProcess.start('--requirepass', 'offen')
+    await using guarded = await RedisServer.start()
+    await guarded.client().config('SET', 'requirepass', 'offen')
     await using welcome = await connected(`redis://:offen@127.0.0.1:${guarded.port}`)
     expect(await welcome.commands.ping()).toBe('PONG')
 

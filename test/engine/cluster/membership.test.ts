@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import type { Connections } from '../../../src/engine/cluster/connections.ts'
 import {
@@ -8,17 +8,18 @@ import {
   REPLICAS_KEY,
 } from '../../../src/engine/cluster/membership.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import { Cuttable, connected, RedisProcess, until, watchUnhandled } from './support.ts'
+import { RedisServer } from '../../support/redis.ts'
+import { Cuttable, connected, overRedis, until, watchUnhandled } from './support.ts'
 
 /** So long that Redis lets no key go while a test runs: the time that passes is that of the fake clock. */
 const LEASE = 60_000
 
-let redis: RedisProcess
+let redis: RedisServer
 let connections: Connections
 let unhandled: ReturnType<typeof watchUnhandled>
 beforeAll(async () => {
   unhandled = watchUnhandled()
-  redis = await RedisProcess.start()
+  redis = await RedisServer.start()
   connections = await connected(redis.url)
 })
 afterAll(async () => {
@@ -64,7 +65,7 @@ async function joined(name = 'a', options: Partial<MembershipOptions> = {}): Pro
 
 const ttl = (id: string) => connections.commands.pttl(heartbeatKey(id))
 
-describe('a replica', () => {
+overRedis('a replica', () => {
   it('joins with an id of its own and a heartbeat that ends with its lease', async () => {
     const a = await joined('a', { info: () => ({ free: 3, startedAt: '2026-01-01T00:00:00.000Z' }) })
     const b = await joined('b')
@@ -247,9 +248,9 @@ describe('a replica', () => {
   })
 })
 
-describe('three replicas, a short lease and a Redis that is stopped in its tracks', () => {
+overRedis('three replicas, a short lease and a Redis that is stopped in its tracks', () => {
   it('are lost once each, and join again with new ids', { timeout: 30_000 }, async () => {
-    await using own = await RedisProcess.start()
+    await using own = await RedisServer.start()
     const lease = 300
     const all = await Promise.all(
       ['a', 'b', 'c'].map(async (name) => [name, await connected(own.url, { commandTimeoutMs: 100 })] as const),
@@ -259,10 +260,10 @@ describe('three replicas, a short lease and a Redis that is stopped in its track
     )
     const ids = three.map(({ id }) => id)
 
-    own.signal('SIGSTOP')
+    own.pause()
     await until(() => seen.filter((what) => what.endsWith('lost')).length === 3)
     expect(three.map(({ id }) => id)).toEqual([null, null, null])
-    own.signal('SIGCONT')
+    own.resume()
     await until(() => three.every(({ id }) => id !== null))
 
     for (const name of ['a', 'b', 'c'])
@@ -277,13 +278,13 @@ describe('three replicas, a short lease and a Redis that is stopped in its track
   })
 
   it('come back after kill -9 of Redis, whether it has kept their heartbeats or not', { timeout: 30_000 }, async () => {
-    await using own = await RedisProcess.start()
+    await using own = await RedisServer.start()
     await using link = await connected(own.url, { commandTimeoutMs: 100 })
     const a = await joined('a', { redis: link.commands, clock: systemClock, leaseMs: 1_000 })
 
-    await own.crash()
+    await own.kill()
     await until(() => seen.includes('a lost'))
-    await own.run()
+    await own.start()
     await until(() => a.id !== null)
 
     expect(seen.filter((what) => what !== 'a error')).toEqual(['a joined', 'a lost', 'a joined'])

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import type { Connections } from '../../../src/engine/cluster/connections.ts'
 import { NoLeaseError } from '../../../src/engine/cluster/errors.ts'
 import { heartbeatKey, REPLICAS_KEY } from '../../../src/engine/cluster/membership.ts'
@@ -7,14 +7,15 @@ import { Ownership } from '../../../src/engine/cluster/ownership.ts'
 import { OWNED_KEY, ownerKey } from '../../../src/engine/cluster/ownership-scripts.ts'
 import { Sweep } from '../../../src/engine/cluster/sweep.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import { Cuttable, connected, RedisProcess, until, watchUnhandled } from './support.ts'
+import { RedisServer } from '../../support/redis.ts'
+import { Cuttable, connected, overRedis, until, watchUnhandled } from './support.ts'
 
-let redis: RedisProcess
+let redis: RedisServer
 let links: Connections[]
 let unhandled: ReturnType<typeof watchUnhandled>
 beforeAll(async () => {
   unhandled = watchUnhandled()
-  redis = await RedisProcess.start()
+  redis = await RedisServer.start()
   links = await Promise.all([1, 2, 3].map(() => connected(redis.url)))
 })
 afterAll(async () => {
@@ -98,7 +99,7 @@ async function two(): Promise<[Fake, Fake]> {
 
 beforeEach(async () => void (await raw().flushall()))
 
-describe('a claim', () => {
+overRedis('a claim', () => {
   it('takes what nobody owns, lists it, and takes it again without a word', async () => {
     const [a] = await two()
 
@@ -197,15 +198,20 @@ describe('a claim', () => {
     await using link = await connected(cuttable.url, { commandTimeoutMs: 50, pingMs: 50 })
     const a = new Fake(link)
     const id = await a.join()
-    cuttable.deaf = true
+    await a.sweep.run() // The first one looks at everything anyway.
+    await raw().set(ownerKey('t'), 'replica-of-old')
+    a.isAlive = async () => {
+      cuttable.deaf = true
+      return false
+    }
 
-    const failed = a.ownership.claim('t')
-    await expect(failed).rejects.toThrow()
-    await raw().set(ownerKey('t'), id) // What it sent was done after all.
-    await raw().hset(OWNED_KEY, 't', id)
+    await expect(a.ownership.claim('t')).rejects.toThrow()
+    expect([await owner('t'), await listed('t')]).toEqual([id, id])
     expect(a.ownership.mine.size).toBe(0)
+    expect(a.ownership.doubtful).toBe(true)
     cuttable.deaf = false
     cuttable.cut()
+    await link.untilReady()
     await until(async () => {
       await a.sweep.run()
       return a.adopted.length > 0
@@ -216,7 +222,7 @@ describe('a claim', () => {
   })
 })
 
-describe('a release', () => {
+overRedis('a release', () => {
   it('without work leaves nothing behind', async () => {
     const [a] = await two()
     await a.ownership.claim('t')
@@ -263,7 +269,7 @@ describe('a release', () => {
   })
 })
 
-describe('the owner of a tenant', () => {
+overRedis('the owner of a tenant', () => {
   it('is remembered for a moment, and forgotten on a hint', async () => {
     const [a, b] = await two()
     await a.ownership.claim('t')
@@ -305,7 +311,7 @@ describe('the owner of a tenant', () => {
   })
 })
 
-describe('a sweep', () => {
+overRedis('a sweep', () => {
   const many = Array.from({ length: 60 }, (_, i) => `t${i}`)
 
   it('takes up all that a dead replica leaves, each tenant once, shared among the living', async () => {
@@ -484,7 +490,7 @@ describe('a sweep', () => {
   })
 
   it('ends with what it has begun when Redis goes away, and goes on when it is back', { timeout: 30_000 }, async () => {
-    await using own = await RedisProcess.start()
+    await using own = await RedisServer.start({ appendOnly: true })
     await using link = await connected(own.url)
     const a = new Fake(link)
     a.id = 'replica-alone'
@@ -492,13 +498,12 @@ describe('a sweep', () => {
     a.isAlive = async () => false
     await link.commands.hset(OWNED_KEY, Object.fromEntries(many.map((t) => [t, ''])))
     a.adopt = async () => {
-      if (a.adopted.length === 10) await own.crash()
+      if (a.adopted.length === 10) await own.kill()
     }
 
     await a.sweep.run()
     expect(a.errors).toHaveLength(1)
-    expect(a.ownership.doubtful).toBe(true)
-    await own.run()
+    await own.start()
     await link.untilReady()
     await a.sweep.run()
 
@@ -507,7 +512,7 @@ describe('a sweep', () => {
   })
 })
 
-describe('ownership, whatever is done in whatever order', () => {
+overRedis('ownership, whatever is done in whatever order', () => {
   type Act = { who: number; tenant: number; what: 'claim' | 'release' | 'pause' | 'die' | 'sweep' }
   const act: fc.Arbitrary<Act> = fc.record({
     who: fc.nat(2),
