@@ -9,7 +9,7 @@ const PAGE = read('docs/operations.md')
 
 /** Calls of the log at these levels, and those of them whose message can be read off the source. */
 const CALL = /\blog(?:ger)?\.(?:warn|error|fatal)\(/g
-const LOGGED = /\blog(?:ger)?\.(warn|error|fatal)\(\s*(?:\{[^}]*\}|\w+),\s*'([^']+)',?\s*\)/g
+const LOGGED = /\blog(?:ger)?\.(warn|error|fatal)\(\s*(?:\{[^\n]*\}|\{[^}]*\}|\w+),\s*'([^']+)',?\s*\)/g
 
 /** What a source logs at warn and above, as `level: message`. @throws {Error} When it logs what cannot be told from here. */
 function logged(source: string): string[] {
