@@ -6,6 +6,7 @@ import { StoreUnusableError } from '../../../src/errors.ts'
 import { reading } from '../../../src/store/sqlite/check/reading.ts'
 import { checkStore } from '../../../src/store/sqlite/check.ts'
 import { DATABASE_FILE } from '../../../src/store/sqlite/open.ts'
+import { sumOf } from '../../../src/store/sqlite/stored.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { openSqlite } from './under-test.ts'
 
@@ -63,17 +64,23 @@ describe('a database at rest that changes while it is read', () => {
   })
 })
 
+/** SQL: count the rows of all tombstones and their logs for what their tenant keeps, or no more. */
+const counted = (sign: '+' | '-') => `INSERT INTO stored VALUES ('acme', 0) ON CONFLICT DO NOTHING;
+  UPDATE stored SET bytes = bytes ${sign} (SELECT ${sumOf('tombstones')} FROM tombstones)
+    ${sign} (SELECT ${sumOf('log')} FROM log) WHERE tenant_id = 'acme';`
+
 /** Puts fifty batches' rows in, with a tombstone each that says they are on their way out, and takes them away, for ever. */
 const FLIPPING = `
   const { DatabaseSync } = require('node:sqlite')
   const { parentPort, workerData } = require('node:worker_threads')
-  const database = new DatabaseSync(workerData, { timeout: 5000 })
+  const database = new DatabaseSync(workerData.file, { timeout: 5000 })
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF')
   const numbers = Array.from({ length: 50 }, (_, i) => i + 1)
   const rows = (row) => numbers.map(row).join()
   const put = 'BEGIN; INSERT INTO tombstones VALUES ' + rows((no) => '(' + no + ", 'bat_" + no + "', 'acme', 0, 0)") +
-    '; INSERT INTO log VALUES ' + rows((no) => '(' + no + ", 1, '[]')") + '; COMMIT'
-  const take = 'BEGIN; DELETE FROM tombstones; DELETE FROM log; COMMIT'
+    '; INSERT INTO log VALUES ' + rows((no) => '(' + no + ", 1, '[]')") +
+    ';' + workerData.more + 'COMMIT'
+  const take = 'BEGIN;' + workerData.less + 'DELETE FROM tombstones; DELETE FROM log; COMMIT'
   database.exec(put)
   parentPort.postMessage('writing')
   for (;;) { database.exec(take); database.exec(put) }
@@ -82,7 +89,10 @@ const FLIPPING = `
 describe('a check', () => {
   it('sees one moment of a store that is written all the time', async () => {
     using store = await atRest()
-    const writer = new Worker(FLIPPING, { eval: true, workerData: store.file })
+    const writer = new Worker(FLIPPING, {
+      eval: true,
+      workerData: { file: store.file, more: counted('+'), less: counted('-') },
+    })
     await new Promise((resolve) => writer.once('message', resolve))
 
     const found = Array.from({ length: 40 }, () => checkStore(store.file).found)
