@@ -92,9 +92,9 @@ overRedis('the connections', () => {
     cuttable.deaf = true
     await until(() => before.every((stream) => stream.destroyed))
     cuttable.deaf = false
+    await until(() => states(reports).includes('subscriber away closed'))
     await connections.untilReady()
 
-    expect(states(reports)).toContain('subscriber away closed')
     expect(connections.subscriber.stream).not.toBe(before[1])
   })
 
