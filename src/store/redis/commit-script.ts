@@ -173,9 +173,9 @@ local function record(plan)
     call('RPUSH', plan.head .. ':u', ARGV[i])
     bytes = bytes + 64 + #ARGV[i]
   end
-  local runs = call('LLEN', plan.head .. ':u')
+  local runs, some = call('LLEN', plan.head .. ':u'), call('HLEN', key) > 0
   for i = plan.record, plan.record + 2 * plan.records - 2, 2 do
-    local old = call('HSTRLEN', key, ARGV[i])
+    local old = some and call('HSTRLEN', key, ARGV[i]) or 0
     bytes = bytes + #ARGV[i + 1] - old
     if old == 0 then bytes = bytes + 64 end
     if runs > 0 then call('HSET', key, ARGV[i], runs .. ARGV[i + 1]) end

@@ -109,7 +109,9 @@ export class Writer {
       // Of a batch that is gone nothing is left to write; who is told which tenants it lost asks for it no more.
       if (tenantId === null && this.#owner !== null) continue
       if (tenantId === null) throw new StoreError(`There is no batch number ${part.no} to write to.`)
-      byTenant.set(tenantId, [...(byTenant.get(tenantId) ?? []), part])
+      const own = byTenant.get(tenantId)
+      if (own === undefined) byTenant.set(tenantId, [part])
+      else own.push(part)
     }
     return byTenant
   }
