@@ -15,7 +15,16 @@ const TABLE = {
   host: ['GATHERD_HOST', text.default('127.0.0.1'), 'The address to listen on; the container sets `0.0.0.0`.'],
   port: ['GATHERD_PORT', whole(0, 65_535, 3_000), 'The port to listen on; `0`: any that is free.'],
   dataDir: ['GATHERD_DATA_DIR', text.default('./data'), 'Where the database is; `:memory:` keeps nothing.'],
-  redisUrl: ['GATHERD_REDIS_URL', redisUrl, 'Not available yet: the cluster engine over Redis.'],
+  redisUrl: [
+    'GATHERD_REDIS_URL',
+    redisUrl,
+    'Redis or Valkey that several replicas share; unset: one process, with its store in `GATHERD_DATA_DIR`.',
+  ],
+  leaseMs: [
+    'GATHERD_LEASE_MS',
+    whole(1_000, 600_000, 10_000),
+    'With Redis: how long a replica that says nothing keeps its tenants, in milliseconds.',
+  ],
   adminKey: [
     'GATHERD_ADMIN_KEY',
     adminKey,
@@ -202,24 +211,13 @@ function isLoopback(host: string): boolean {
 /** What the examples and `gatherd keys` read: a client's, not the service's. */
 const CLIENTS = new Set(['GATHERD_URL', 'GATHERD_KEY'])
 
-/** A setting of the cluster, which this version does not have. */
-const NOT_YET = /^GATHERD_LEASE_MS$/
-
-/**
- * Variables that later versions know and this one does not act upon: they do not stop the start, but whoever set them
- * must be told that they change nothing.
- */
-export function withoutEffect(env: Readonly<Record<string, string | undefined>>): string[] {
-  return Object.keys(env).filter((name) => NOT_YET.test(name) && env[name])
-}
-
 function isSetting(name: string): boolean {
   return name.startsWith('GATHERD_') && !CLIENTS.has(name) && !name.startsWith('GATHERD_TEST_')
 }
 
 function strangers(names: readonly string[]): string[] {
   const known = SETTINGS.map(({ name }) => name)
-  const unknown = names.filter((name) => isSetting(name) && !known.includes(name) && !NOT_YET.test(name))
+  const unknown = names.filter((name) => isSetting(name) && !known.includes(name))
   return unknown.map((name) => `${name} is no setting${suggest(name, known)}`)
 }
 

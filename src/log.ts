@@ -14,7 +14,7 @@ export interface LogOptions {
  */
 const FIELDS: ReadonlySet<string> = new Set([
   ...['tenantId', 'batchId', 'jobId', 'index', 'attempt', 'code', 'err', 'reason', 'kind', 'detail'],
-  ...['stage', 'count'],
+  ...['stage', 'count', 'role', 'replicaId', 'tenants'],
   ...['instance', 'method', 'route', 'status', 'ms'],
   ...['listeningOn', 'dataDir', 'version', 'signal', 'graceMs', 'batches', 'name'],
 ])

@@ -1,25 +1,21 @@
-import { networkInterfaces } from 'node:os'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { KeyRing } from './auth/keyring.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
-import type { EgressOptions } from './egress/egress.ts'
-import type { Guard } from './egress/guard/guard.ts'
-import { idleEntries } from './egress/guard/idle-entries.ts'
-import { nameResolver } from './egress/guard/resolver.ts'
-import { EgressRulesError, type EgressSettings, findProblems } from './egress/guard/settings.ts'
-import type { EgressRules, Engine } from './engine/engine.ts'
+import { findProblems } from './egress/guard/settings.ts'
+import type { Engine } from './engine/engine.ts'
 import { StoreUnusableError } from './errors.ts'
 import { loadKinds } from './jobs/custom.ts'
-import type { FetchLimits } from './jobs/fetch/limits.ts'
 import type { JobKind } from './jobs/kind.ts'
-import { logRefusals, type OnRefused } from './refusals.ts'
+import { buildWorks, machinery } from './machinery.ts'
+import type { OnRefused } from './refusals.ts'
 import type { EgressEntryCheck } from './schema/requests.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
 import { StoreError } from './store/error.ts'
 import { IN_MEMORY } from './store/sqlite/open.ts'
 import { SqliteStore } from './store/sqlite/store.ts'
+import type { Store } from './store/store.ts'
 
 /** What the parts need from outside. */
 export interface Surroundings {
@@ -39,10 +35,12 @@ export interface Surroundings {
 /** The engine with all it runs on, and how to give it back. */
 export interface EngineParts {
   engine: Engine
-  store: SqliteStore
+  store: Store
   kinds: JobKind[]
   /** The one place that every refusal of a destination goes through. */
   onRefused: OnRefused
+  /** Call back after each change of tenants or keys by another process, until the returned function is called; absent: there is none. */
+  onDirectory?: (changed: () => Promise<void>) => () => void
   /** Close in reverse order of building. May be called twice. */
   close(): Promise<void>
 }
@@ -58,56 +56,22 @@ export interface Service extends EngineParts {
 /** Build the engine and what is under it. @throws {StoreUnusableError} */
 export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }: Surroundings): Promise<EngineParts> {
   const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, cwd ?? '.')
+  const { redisUrl } = config
+  if (redisUrl !== undefined) {
+    const { wireReplica } = await import('./wiring-replica.ts')
+    return await wireReplica({ ...config, redisUrl }, { clock, logger, custom })
+  }
   // The store's threads start while this one loads: whatever was left by the last process waits for both.
   const opening = SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
-  const [store, { LocalEngine, Egress, Guard, builtInKinds }] = await Promise.all([opening, machinery()]).catch(
-    (error: unknown) => {
-      throw atStart(error, config)
-    },
-  )
+  const [store, modules] = await Promise.all([opening, machinery()]).catch((error: unknown) => {
+    throw atStart(error, config)
+  })
   logger.debug({}, 'store open, engine loaded')
   const vault = await vaultOf(config, store, logger)
-  const settings = egressSettings(config)
-  warnOfIdle(settings, logger)
-  const onRefused = logRefusals(logger)
-  const guard = new Guard(settings, ({ tenantId, kind, detail }) =>
-    onRefused({ tenantId, stage: 'attempt', kinds: new Map([[kind, 1]]), detail }),
-  )
-  const egress = new Egress({ clock, guard, ...egressOptions(config) })
-  const kinds = [
-    ...builtInKinds({ egress, limits: fetchLimits(config), maxInflightBytes: config.egressMaxInflightBytes }),
-    ...custom,
-  ]
-  const engine = new LocalEngine({
-    store,
-    vault,
-    clock,
-    kinds: new Map(kinds.map((kind) => [kind.name, kind])),
-    maxConcurrency: config.maxConcurrency,
-    hostConcurrency: config.hostConcurrency,
-    tenantDefaults: {
-      maxConcurrency: config.tenantConcurrency,
-      maxQueuedJobs: config.maxQueuedJobs,
-      maxBatchJobs: config.maxBatchJobs,
-      maxStoredBytes: config.maxTenantBytes || null,
-      weight: 1,
-      rate: { jobsPerSecond: config.jobsPerSecond || null, requestsPerMinute: config.requestsPerMinute || null },
-    },
-    retentionMs: config.retentionMs,
-    durable: config.dataDir !== IN_MEMORY,
-    onTenant: (id, { egress: rules }) => narrow(guard, id, rules),
-    onTenantDeleted: (id) => {
-      guard.narrow(id, undefined)
-      egress.forget(id)
-    },
-    events: {
-      stuck: (facts) => logger.warn(facts, 'job ignores its abort'),
-      commitFailed: (err) => logger.error({ err, reason: reasonOf(err) }, 'commit failed, will be tried again'),
-      retentionFailed: (err) =>
-        logger.error({ err, reason: reasonOf(err) }, 'deleting old batches failed, will be tried again'),
-      secretUnreadable: (facts) => logger.warn(facts, 'secrets cannot be read with this key'),
-    },
-  })
+  const works = buildWorks(config, { clock, logger, custom }, modules)
+  const { egress, kinds, onRefused } = works
+  const durable = config.dataDir !== IN_MEMORY
+  const engine = new modules.LocalEngine({ ...works.engine, store, vault, durable })
   const close = async () => {
     await engine.shutdown()
     await egress.close()
@@ -132,74 +96,6 @@ function atStart(error: unknown, { dataDir }: Pick<Config, 'dataDir'>): unknown 
   return new StoreUnusableError(`The data directory ${dataDir} cannot be used: ${error.message}; ${advice}.`, {
     cause: error,
   })
-}
-
-function warnOfIdle(settings: EgressSettings, logger: FastifyBaseLogger): void {
-  for (const { field, entry, why } of idleEntries(settings))
-    logger.warn({ name: ALLOWING[field], reason: `${JSON.stringify(entry)} ${why}.` }, 'an entry opens nothing')
-}
-
-const ALLOWING = { allow: 'GATHERD_EGRESS_ALLOW', allowHosts: 'GATHERD_EGRESS_ALLOW_HOSTS' } as const
-
-/** A tenant's own rules, as they are kept: an entry that this version cannot use is no reason to let the tenant go everywhere. */
-function narrow(guard: Guard, tenantId: string, rules: EgressRules | undefined): void {
-  try {
-    guard.narrow(tenantId, rules)
-  } catch (cause) {
-    if (!(cause instanceof EgressRulesError)) throw cause
-    throw new StoreUnusableError(`The egress rules of tenant "${tenantId}" cannot be used: ${cause.message}`, { cause })
-  }
-}
-
-/** Of the store's errors: SQLite names tables and columns, and quotes no values. */
-function reasonOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
-}
-
-/** The operator's rules. What the addresses of this machine are is looked at once. */
-function egressSettings(config: Config): EgressSettings {
-  const own = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address))
-  return {
-    mode: config.egressMode,
-    allow: config.egressAllow,
-    allowHosts: config.egressAllowHosts,
-    deny: config.egressDeny,
-    denyHosts: config.egressDenyHosts,
-    nat64: config.egressNat64,
-    own,
-  }
-}
-
-function egressOptions(config: Config): EgressOptions {
-  return {
-    connectTimeoutMs: config.egressConnectTimeoutMs,
-    hostConcurrency: config.hostConcurrency,
-    addressConcurrency: config.addressConcurrency,
-    maxHeaderBytes: config.egressMaxHeaderBytes,
-    resolve: nameResolver({ servers: config.egressDns }),
-  }
-}
-
-/** The caps of a fetch, out of the settings. */
-export function fetchLimits(config: Config): FetchLimits {
-  return {
-    maxResponseBytes: config.egressMaxResponseBytes,
-    maxWireBytes: config.egressMaxWireBytes,
-    maxRequestBytes: config.egressMaxRequestBytes,
-    maxResponseHeaders: config.egressMaxHeaders,
-    headersTimeoutMs: config.egressHeadersTimeoutMs,
-  }
-}
-
-/** What runs jobs, and all that it imports. */
-async function machinery() {
-  const [{ LocalEngine }, { Egress }, { Guard }, { builtInKinds }] = await Promise.all([
-    import('./engine/local/engine.ts'),
-    import('./egress/egress.ts'),
-    import('./egress/guard/guard.ts'),
-    import('./jobs/index.ts'),
-  ])
-  return { LocalEngine, Egress, Guard, builtInKinds }
 }
 
 async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore, logger: FastifyBaseLogger): Promise<Vault> {
@@ -240,7 +136,9 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     const egressProblem: EgressEntryCheck = (list, entry) => findProblems({ [list]: [entry] })[0]?.detail
     const outside = { clock, logger, version, memoryLimitBytes }
     const app = buildApp({ engine, keys, directory: store, config, kinds, egressProblem, onRefused, ...outside })
+    const unfollow = parts.onDirectory?.(() => keys.reload())
     const close = async () => {
+      unfollow?.()
       await engine.drain(0)
       await app.close()
       await parts.close()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readConfig, SETTINGS, withoutEffect } from '../src/config.ts'
+import { readConfig, SETTINGS } from '../src/config.ts'
 import { ConfigError } from '../src/errors.ts'
 
 /** The lines of the error that an environment is refused with. */
@@ -117,8 +117,10 @@ describe('readConfig', () => {
     expect(refusal(env)).toContain(line)
   })
 
-  it('says that Redis is not available yet', () => {
-    expect(refusal({ GATHERD_REDIS_URL: 'redis://localhost' })).toEqual([expect.stringContaining('not available yet')])
+  it('says what a Redis URL looks like, and nothing of what it is', () => {
+    expect(refusal({ GATHERD_REDIS_URL: 'http://:secret@localhost' })).toEqual([
+      '  GATHERD_REDIS_URL must be redis://host or rediss://host, as redis://user:password@host:6379/0.',
+    ])
   })
 
   it('repeats no secret', () => {
@@ -180,17 +182,5 @@ describe('SETTINGS', () => {
     )
 
     expect(readConfig(env)).toEqual(readConfig({}))
-  })
-})
-
-describe('withoutEffect', () => {
-  it('names the settings of later versions, which stop nothing and do nothing', () => {
-    const env = {
-      GATHERD_LEASE_MS: 'x',
-      GATHERD_PORT: '1',
-    }
-
-    expect(withoutEffect(env)).toEqual(['GATHERD_LEASE_MS'])
-    expect(readConfig(env).port).toBe(1)
   })
 })

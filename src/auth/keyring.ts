@@ -74,9 +74,26 @@ export class KeyRing {
     return first ? await this.first() : null
   }
 
+  /** Read all keys again: another process may have made or revoked some. What is revoked or gone ends the requests it was good for. */
+  async reload(): Promise<void> {
+    const rows = new Map((await this.#store.keys()).map((row) => [row.id, row]))
+    this.#hadKeys ||= rows.size > 0
+    for (const id of this.#keys.keys()) if (!rows.has(id)) this.#end(id)
+    for (const [id, row] of rows) {
+      this.#keys.set(id, row)
+      if (row.revokedAt !== null) this.sessions.end(id)
+    }
+  }
+
+  #end(id: string): void {
+    this.#keys.delete(id)
+    this.sessions.end(id)
+  }
+
   /** The text of the first key, made now; null when there are keys, or were, or none are needed. */
   async first(): Promise<string | null> {
-    if (this.#open || this.#hadKeys) return null
+    // Another process may have made it meanwhile.
+    if (this.#open || this.#hadKeys || (await this.#store.hadKeys())) return null
     return (await this.create({ tenantId: DEFAULT_TENANT, name: 'first' })).text
   }
 
@@ -121,10 +138,7 @@ export class KeyRing {
 
   /** The tenant was deleted, and its keys with it: forget them, and end the requests that they were good for. */
   forget(tenantId: string): void {
-    for (const { id } of this.list(tenantId)) {
-      this.#keys.delete(id)
-      this.sessions.end(id)
-    }
+    for (const { id } of this.list(tenantId)) this.#end(id)
   }
 
   /**

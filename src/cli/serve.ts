@@ -1,6 +1,6 @@
 import { flushCompileCache } from 'node:module'
 import { systemClock } from '../clock.ts'
-import { type Config, readConfig, SETTINGS, withoutEffect } from '../config.ts'
+import { type Config, readConfig, SETTINGS } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { buildLogger } from '../log.ts'
 import { type Service, wire } from '../wiring.ts'
@@ -19,7 +19,6 @@ export const serve: Command = async (io) => {
   const config = readConfig(io.env)
   const logger = buildLogger({ level: config.logLevel })
   logger.debug({}, 'starting')
-  for (const name of withoutEffect(io.env)) logger.warn({ name }, 'this setting has no effect in this version')
   const onFatal = (err: Error) => {
     logger.fatal({ err, reason: err.message }, 'the store is gone')
     io.exit(70)

@@ -29,9 +29,9 @@ export const text = z.string().min(1, { error: 'must not be empty' })
 /** The longest connection string, path or name. */
 export const optional = text.max(4_096, { error: 'must be at most 4096 characters long' }).optional()
 
-/** Not taken yet. */
-export const redisUrl = optional.refine((url) => url === undefined, {
-  error: 'is not available yet: this version has the local engine only; leave it out',
+/** `redis://[[user]:password@]host[:port][/db]`, or `rediss://`. What is wrong with it is said without it: it may have a password. */
+export const redisUrl = optional.refine((url) => url === undefined || /^rediss?:\/\/\S+$/.test(url), {
+  error: 'must be redis://host or rediss://host, as redis://user:password@host:6379/0',
 })
 
 /** The operator's key. */

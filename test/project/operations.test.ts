@@ -115,7 +115,7 @@ describe('docs/operations.md', () => {
     const known = new Set<string>(SETTINGS.map(({ name }) => name))
     const named = new Set(PAGE.match(/\bGATHERD_[A-Z0-9_]*[A-Z0-9]\b(?!_?…)/g))
 
-    expect([...named].filter((name) => !known.has(name)).sort()).toEqual(['GATHERD_LEASE_MS', 'GATHERD_URL'])
+    expect([...named].filter((name) => !known.has(name)).sort()).toEqual(['GATHERD_URL'])
   })
 
   it('names the files that are delivered', () => {

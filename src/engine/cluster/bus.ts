@@ -43,7 +43,8 @@ interface Pending {
 /** Ends of calls that are remembered until the calls come. */
 const REMEMBERED = 1_000
 
-const rpcChannel = (replicaId: string) => `gatherd:rpc:${replicaId}`
+/** The channel on which a replica takes calls. */
+export const rpcChannel = (replicaId: string) => `gatherd:rpc:${replicaId}`
 
 /** The channel of a batch: its owner publishes `<seq> <state> <drained>` there, the last one `1` or `0`. */
 export const batchChannel = (batchId: string) => `gatherd:b:${batchId}`

@@ -50,6 +50,8 @@ export interface ClusterEngineOptions {
   patienceMs: number
   /** True while the lease is good and Redis answers. */
   connected: () => boolean
+  /** Called first when it drains: nothing is to be taken up any more when it resolves. */
+  beforeDrain: () => Promise<void>
 }
 
 /**
@@ -63,6 +65,7 @@ export class ClusterEngine implements Engine {
   readonly #holdings: Holdings
   readonly #observer: Observer
   readonly #connected: () => boolean
+  readonly #beforeDrain: () => Promise<void>
   readonly #clock: Clock
   readonly #stopped = new AbortController()
   #draining: Promise<void> | null = null
@@ -74,6 +77,7 @@ export class ClusterEngine implements Engine {
     this.#holdings = holdings
     this.#clock = clock
     this.#connected = options.connected
+    this.#beforeDrain = options.beforeDrain
     this.router = new Router({ local, peers, holdings, clock, patienceMs })
     // One listener for each open stream and wait.
     setMaxListeners(0, this.#stopped.signal)
@@ -253,6 +257,7 @@ export class ClusterEngine implements Engine {
 
   /** What others wait for goes to them at once; streams end with their last line when nothing runs here any more. */
   async #drain(graceMs: number): Promise<void> {
+    await this.#beforeDrain()
     await this.#holdings.leave(graceMs)
     this.#stopped.abort()
     await within(this.#clock, LAST_LINE_MS, this.#observer.ended())

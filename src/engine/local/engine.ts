@@ -143,9 +143,12 @@ export class LocalEngine implements Engine {
     this.#cursors = new Cursors({ secret: store.secret })
   }
 
-  /** Take up what the last process left, before the first request, and begin to delete what is old. Resolves with the number of batches. */
-  async start(): Promise<number> {
-    const batches = await this.#recovery.run()
+  /**
+   * Take up what the last process left, before the first request, and begin to delete what is old. Resolves with the number of batches.
+   * @param options.takeUp - False: what is left is taken up tenant by tenant, see {@link Tenancy}. Default true.
+   */
+  async start({ takeUp = true } = {}): Promise<number> {
+    const batches = takeUp ? await this.#recovery.run() : 0
     this.#retention.start()
     return batches
   }

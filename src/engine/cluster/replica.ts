@@ -1,0 +1,204 @@
+import type { Redis } from 'ioredis'
+import type { Clock } from '../../clock.ts'
+import { StoreUnusableError } from '../../errors.ts'
+import { RedisStore } from '../../store/redis/store.ts'
+import type { LocalEngine } from '../local/engine.ts'
+import { within } from '../local/within.ts'
+import { Bus } from './bus.ts'
+import { type ConnectionReport, Connections } from './connections.ts'
+import { ClusterEngine } from './engine.ts'
+import { Holdings } from './holdings.ts'
+import { Membership } from './membership.ts'
+import type { Watches } from './observe.ts'
+import { ORPHANS_CHANNEL, Ownership } from './ownership.ts'
+import { BusPeers } from './peers.ts'
+import { Sweep } from './sweep.ts'
+
+/** How long a start waits for Redis. */
+const CONNECT_MS = 10_000
+
+/** A tenant may be without an owner for a lease, and a little more until the next one has found it. */
+const BEYOND_LEASE_MS = 5_000
+
+/** How long an observer waits for Redis to listen; it looks at the record all the same. */
+const WATCH_MS = 1_000
+
+/** What whoever runs the service should hear of. */
+export interface ReplicaEvents {
+  connection(report: ConnectionReport): void
+  joined(facts: { replicaId: string }): void
+  /** It has no lease any more: all that ran here was told to stop, and goes on elsewhere. */
+  lost(facts: { replicaId: string; tenants: number }): void
+  /** A tenant's work went on elsewhere while this replica still ran it. */
+  stale(facts: { tenantId: string }): void
+  failed(error: unknown): void
+}
+
+/** What a replica is made of. */
+export interface ReplicaOptions {
+  /** `redis://` or `rediss://`. */
+  url: string
+  leaseMs: number
+  clock: Clock
+  /** Builds the engine that runs the tenants that this replica owns. */
+  local(parts: { store: RedisStore; redis: Redis; beforeStart: () => void }): Promise<LocalEngine>
+  events: ReplicaEvents
+}
+
+/** One of several processes that share a Redis: its connections, its lease, its tenants, and the engine over them. */
+export class Replica {
+  readonly store: RedisStore
+  readonly connections: Connections
+  readonly bus: Bus
+  readonly engine: ClusterEngine
+  readonly #local: LocalEngine
+  readonly #membership: Membership
+  readonly #holdings: Holdings
+  readonly #sweep: Sweep
+
+  /** Connect. Nothing is taken up before `begin`. @throws {StoreUnusableError} {ConfigError} */
+  static async start(options: ReplicaOptions): Promise<Replica> {
+    const { clock, events } = options
+    const connections = new Connections({ url: options.url, clock, onState: (report) => events.connection(report) })
+    try {
+      await untilReady(connections, clock)
+      return await Replica.#assemble(options, connections)
+    } catch (cause) {
+      await connections.close()
+      throw cause
+    }
+  }
+
+  static async #assemble(options: ReplicaOptions, connections: Connections): Promise<Replica> {
+    const { clock, leaseMs, events } = options
+    const redis = connections.commands
+    const late: { replica?: Replica } = {}
+    const membership: Membership = new Membership({
+      redis,
+      clock,
+      leaseMs,
+      info: () => ({ tenants: late.replica?.tenants ?? 0 }),
+      onJoined: (replicaId) => late.replica?.joined(replicaId, events),
+      onLost: (replicaId) => late.replica?.lost(replicaId, events),
+      onError: (error) => events.failed(error),
+    })
+    const store = await RedisStore.open({
+      redis,
+      owner: (tenantId) => (late.replica?.owns(tenantId) ? membership.id : null),
+      onStale: (tenantId) => late.replica?.stale(tenantId, events),
+    })
+    const local = await options.local({ store, redis, beforeStart: () => void membership.isValid() })
+    late.replica = new Replica({ options, connections, membership, store, local })
+    return late.replica
+  }
+
+  private constructor(parts: {
+    options: ReplicaOptions
+    connections: Connections
+    membership: Membership
+    store: RedisStore
+    local: LocalEngine
+  }) {
+    const { connections, membership, store, local } = parts
+    const { clock, leaseMs, events } = parts.options
+    const onError = (error: unknown) => events.failed(error)
+    const { commands: redis, subscriber, bulk } = connections
+    const ownership = new Ownership({ redis, clock, membership })
+    const holdings = new Holdings({ owners: ownership, tenancy: local.tenancy, clock, onError })
+    const bus = new Bus({ commands: redis, subscriber, bulk, clock, onError })
+    const peers = new BusPeers({ bus, redis, clock, onMoved: (tenantId) => ownership.forget(tenantId) })
+    const adopt = async (tenantId: string) => void (await holdings.take(tenantId))
+    const onStray = (tenantId: string) => this.stale(tenantId, events)
+    this.#sweep = new Sweep({ ownership, clock, leaseMs, adopt, onStray, onError })
+    this.engine = new ClusterEngine({
+      local,
+      store,
+      holdings,
+      peers,
+      watches: watchesOf(bus, clock),
+      clock,
+      patienceMs: leaseMs + BEYOND_LEASE_MS,
+      connected: () => connections.ready && membership.isValid(),
+      beforeDrain: () => this.#sweep.stop(),
+    })
+    peers.serve(this.engine.router)
+    bus.on(ORPHANS_CHANNEL, () => this.#sweep.hint())
+    bus.onResubscribed(() => this.#sweep.hint())
+    this.connections = connections
+    this.store = store
+    this.bus = bus
+    this.#local = local
+    this.#membership = membership
+    this.#holdings = holdings
+  }
+
+  /** How many tenants it owns. */
+  get tenants(): number {
+    return this.#holdings.size
+  }
+
+  owns(tenantId: string): boolean {
+    return this.#holdings.isOwner(tenantId)
+  }
+
+  joined(replicaId: string, events: ReplicaEvents): void {
+    events.joined({ replicaId })
+    this.bus.listenAs(replicaId).catch((error: unknown) => events.failed(error))
+  }
+
+  lost(replicaId: string, events: ReplicaEvents): void {
+    events.lost({ replicaId, tenants: this.tenants })
+    this.#holdings.loseAll()
+    this.bus.listenAs(null).catch((error: unknown) => events.failed(error))
+  }
+
+  stale(tenantId: string, events: ReplicaEvents): void {
+    if (!this.owns(tenantId)) return
+    events.stale({ tenantId })
+    this.#holdings.lose(tenantId)
+  }
+
+  /** Leave: what runs is handed over, then everything is given back. May be called twice. */
+  async close(): Promise<void> {
+    await this.#sweep.stop()
+    await this.engine.shutdown()
+    await this.#membership.leave()
+    this.bus.close()
+    await this.store.close()
+    await this.connections.close()
+  }
+
+  /** Join the others: from now on tenants may be owned here. */
+  async begin(): Promise<void> {
+    await this.#local.start({ takeUp: false })
+    await this.#membership.start()
+    this.#holdings.start()
+    this.#sweep.start()
+  }
+}
+
+async function untilReady(connections: Connections, clock: Clock): Promise<void> {
+  const late = new AbortController()
+  const timer = clock.after(CONNECT_MS, () => late.abort())
+  try {
+    await connections.untilReady(late.signal)
+  } catch (cause) {
+    throw new StoreUnusableError('The Redis of GATHERD_REDIS_URL cannot be reached; the log says why.', { cause })
+  } finally {
+    timer.cancel()
+  }
+}
+
+function watchesOf(bus: Bus, clock: Clock): Watches {
+  return {
+    async watch(batchId, listener) {
+      const subscription = bus.watch(batchId, listener)
+      const stop = bus.onResubscribed(listener)
+      await within(clock, WATCH_MS, subscription.ready)
+      return () => {
+        subscription.close()
+        stop()
+      }
+    },
+  }
+}

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import { Replica, type ReplicaEvents } from './engine/cluster/replica.ts'
+import type { Engine, TenantSettings } from './engine/engine.ts'
+import type { JobKind } from './jobs/kind.ts'
+import { buildWorks, machinery, reasonOf } from './machinery.ts'
+import type { OnRefused } from './refusals.ts'
+import { openVault } from './secrets/open.ts'
+import { DIRECTORY_CHANNEL } from './store/redis/keys.ts'
+import type { DirectoryStore, Store } from './store/store.ts'
+
+/** A message may be lost with a connection: tenants and keys are read again after this long without one. */
+const READ_AGAIN_MS = 10_000
+
+/** The key that seals secrets when no setting has one: it is where the sealed is, so it keeps nobody out who has that. */
+const SHARED_KEY = 'gatherd:secret-key'
+
+/** One replica's parts. */
+export interface ReplicaParts {
+  engine: Engine
+  store: Store
+  kinds: JobKind[]
+  onRefused: OnRefused
+  /** Call back after each change of tenants or keys, here or elsewhere, until the returned function is called. */
+  onDirectory(changed: () => Promise<void>): () => void
+  close(): Promise<void>
+}
+
+/** Build the engine of a replica and what is under it. @throws {StoreUnusableError} when there is no Redis. */
+export async function wireReplica(
+  config: Config & { redisUrl: string },
+  around: { clock: Clock; logger: FastifyBaseLogger; custom: readonly JobKind[] },
+): Promise<ReplicaParts> {
+  const { clock, logger } = around
+  const modules = await machinery()
+  const works = buildWorks(config, around, modules)
+  const replica = await Replica.start({
+    url: config.redisUrl,
+    leaseMs: config.leaseMs,
+    clock,
+    events: eventsOf(logger),
+    async local({ store, redis, beforeStart }) {
+      const setting = config.secretKey ?? (await sharedKey(redis, logger))
+      const vault = await openVault({ setting, dataDir: null, salt: store.secret })
+      return new modules.LocalEngine({ ...works.engine, store, vault, durable: true, beforeStart })
+    },
+  })
+  const { engine, store } = replica
+  const tenants = new TenantSync(store, engine)
+  await tenants.read()
+  await replica.begin()
+  return {
+    engine,
+    store,
+    kinds: works.kinds,
+    onRefused: works.onRefused,
+    onDirectory: (changed) =>
+      follow(replica, clock, async () => {
+        try {
+          await tenants.read()
+          await changed()
+        } catch (error) {
+          eventsOf(logger).failed(error)
+        }
+      }),
+    async close() {
+      await replica.close()
+      await works.egress.close()
+    },
+  }
+}
+
+function eventsOf(logger: FastifyBaseLogger): ReplicaEvents {
+  return {
+    connection: ({ role, state, code }) =>
+      state === 'ready'
+        ? logger.info({ role }, 'connected to Redis')
+        : logger.warn({ role, reason: code }, 'the connection to Redis is gone, it is tried again'),
+    joined: (facts) => logger.info(facts, 'joined the cluster'),
+    lost: (facts) => logger.warn(facts, 'the lease is lost, what ran here goes on elsewhere'),
+    stale: (facts) => logger.warn(facts, 'a tenant is owned elsewhere, its work here was stopped'),
+    failed: (err) => logger.warn({ err, reason: reasonOf(err) }, 'a replica had trouble, it goes on'),
+  }
+}
+
+/** All replicas have the same, whoever came first. */
+async function sharedKey(redis: Replica['connections']['commands'], logger: FastifyBaseLogger): Promise<string> {
+  await redis.set(SHARED_KEY, randomBytes(32).toString('hex'), 'NX')
+  const key = await redis.get(SHARED_KEY)
+  logger.info({ name: 'GATHERD_SECRET_KEY' }, 'the key for secrets is kept in Redis: set one to keep it elsewhere')
+  if (key === null) throw new Error('Redis has lost the key that it was given.')
+  return key
+}
+
+/** Tells the engine of the tenants as they are in the store, when they are not what it was told last. */
+class TenantSync {
+  readonly #store: DirectoryStore
+  readonly #engine: Engine
+  #known = new Map<string, string>()
+
+  constructor(store: DirectoryStore, engine: Engine) {
+    this.#store = store
+    this.#engine = engine
+  }
+
+  async read(): Promise<void> {
+    const rows = await this.#store.tenants()
+    const now = new Map(rows.map(({ id, settings }) => [id, JSON.stringify(settings)]))
+    for (const { id, settings } of rows) if (this.#known.get(id) !== now.get(id)) this.#apply(id, settings)
+    for (const id of this.#known.keys()) if (!now.has(id)) this.#apply(id, {})
+    this.#known = now
+  }
+
+  #apply(id: string, settings: TenantSettings): void {
+    this.#engine.applyTenant(id, settings)
+  }
+}
+
+/** Calls of `read`, one after the other: after each message, after a gap, and now and then. */
+function follow({ bus }: Replica, clock: Clock, read: () => Promise<void>): () => void {
+  let wanted = 0
+  let reads = Promise.resolve()
+  const wake = () => {
+    // One that has not begun will see what this one would.
+    if (wanted++ > 0) return
+    reads = reads.then(() => {
+      wanted = 0
+      return read()
+    })
+  }
+  const subscription = bus.on(DIRECTORY_CHANNEL, wake)
+  const stop = bus.onResubscribed(wake)
+  let timer = clock.after(READ_AGAIN_MS, function tick() {
+    wake()
+    timer = clock.after(READ_AGAIN_MS, tick)
+  })
+  return () => {
+    subscription.close()
+    stop()
+    timer.cancel()
+  }
+}
