@@ -61,6 +61,7 @@ describe('readConfig', () => {
       egressMaxHeaderBytes: 16_384,
       egressMaxHeaders: 128,
       kinds: undefined,
+      leaseMs: 10_000,
       logLevel: 'info',
     })
   })
@@ -119,7 +120,7 @@ describe('readConfig', () => {
 
   it('says what a Redis URL looks like, and nothing of what it is', () => {
     expect(refusal({ GATHERD_REDIS_URL: 'http://:secret@localhost' })).toEqual([
-      '  GATHERD_REDIS_URL must be redis://host or rediss://host, as redis://user:password@host:6379/0.',
+      'GATHERD_REDIS_URL must be redis://host or rediss://host, as redis://user:password@host:6379/0.',
     ])
   })
 

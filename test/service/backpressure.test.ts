@@ -6,6 +6,7 @@ import {
   type Caller,
   EventStream,
   forever,
+  IN_CLUSTER,
   type ServiceOptions,
   type Submission,
   sleepFor,
@@ -351,7 +352,8 @@ describe('a submission that waits for room', () => {
     for (const { answer } of [large, small]) t.track((await answer).body.id)
   })
 
-  it('is told when the service stops', async () => {
+  // A replica's batches outlive it: the next one would have to end them.
+  it.skipIf(IN_CLUSTER)('is told when the service stops', async () => {
     const { service, t, accepted, whenHeld } = await startFull()
     await using _ = service
     const all = range(3).map(() => hold(t, { jobs: [forever()] }))

@@ -10,15 +10,15 @@ describe('large response bodies', () => {
     await using service = await startService({ ...CAPS, tenants: { a: { maxConcurrency: 50 }, b: {} } })
     const slow = await service.as('a').submit({
       policy: 'all_settled',
-      jobs: range(50).map((i) => service.fetch(`/last/${i}?bytes=70000`)),
+      jobs: range(50).map((i) => service.fetch(`/unfinished/${i}?bytes=70000`)),
     })
-    for (const i of range(50)) await service.origin.whenHit(`/last/${i}`)
+    for (const i of range(50)) await service.origin.whenHit(`/unfinished/${i}`)
 
     const { jobs } = await service.as('b').run({ jobs: [service.fetch('/big?bytes=200000')] })
 
     expect(jobs[0]).toMatchObject({ state: 'succeeded', result: { bytes: 200_000 } })
     expect((await service.as('a').batch(slow.id)).counts).toMatchObject({ running: 50 })
-    for (const i of range(50)) service.origin.release(`/last/${i}`)
+    for (const i of range(50)) service.origin.release(`/unfinished/${i}`)
     expect((await service.as('a').drained(slow.id)).batch.counts).toMatchObject({ succeeded: 50 })
   })
 

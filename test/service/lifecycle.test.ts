@@ -17,7 +17,7 @@ describe('an open batch', () => {
     const { batch, jobs } = await service.me.drained(id)
 
     expect(idle).toMatchObject({ state: 'running', open: true, settledAt: null })
-    expect(added).toMatchObject({ id: `${id}-1`, index: 1, name: 'job-1', state: 'queued' })
+    expect(added).toMatchObject({ id: `${id}-1`, index: 1, name: 'job-1' })
     expect([closed.status, closed.body.batch]).toMatchObject([200, { id, open: false }])
     expect([batch.state, batch.open, jobs[1]?.result]).toEqual(['succeeded', false, 'late'])
   })

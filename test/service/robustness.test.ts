@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { describe, expect, it } from 'vitest'
-import { type Caller, forever, sleepFor, startService, type TestService } from '../support/service.ts'
+import { describe, expect, it, vi } from 'vitest'
+import { type Caller, forever, IN_CLUSTER, sleepFor, startService, type TestService } from '../support/service.ts'
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
 
@@ -185,7 +185,11 @@ describe('garbage on the socket', () => {
     const head = `POST /v1/batches HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${service.me.key}\r\ncontent-type: application/json\r\n`
 
     const answer = await raw(service, `${head}content-length: ${body.length}\r\n\r\n${body}\x00\xff garbage\r\n\r\n`)
-    const { body: list } = await service.me.http.get('/v1/batches')
+    // The answer may come before the batch is on record.
+    const list = await vi.waitUntil(async () => {
+      const { body } = await service.me.http.get('/v1/batches')
+      return body.data.length > 0 && body
+    })
 
     // Both parts arrive at once, so whether the first is answered before the second ends the connection is a race; what
     // was accepted was accepted whole.
@@ -197,7 +201,8 @@ describe('garbage on the socket', () => {
 })
 
 describe('the end of a service', () => {
-  it('leaves no live job, no open outgoing socket, and a last line on every stream', async () => {
+  // What a replica leaves, another one takes up.
+  it.skipIf(IN_CLUSTER)('leaves no live job, no open outgoing socket, and a last line on every stream', async () => {
     const service = await startService()
     const { id } = await service.me.submit({ jobs: [service.fetch('/hang'), service.fetch('/half'), forever()] })
     await service.origin.whenHit('/hang')

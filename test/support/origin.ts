@@ -343,7 +343,7 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     response.end()
   },
   /** All of `?bytes=` but the last one at once, that one when released; `&chunked=1` without a length. */
-  '/last': async ({ url, hit, response, origin }) => {
+  '/unfinished': async ({ url, hit, response, origin }) => {
     const body = Buffer.alloc(numberOf(url, 'bytes', 1 << 20), 'x')
     if (!url.searchParams.has('chunked')) response.setHeader('content-length', body.length)
     response.write(body.subarray(1))

@@ -1,11 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import { HINT, needRedisServer } from '../../scripts/redis-server.ts'
 import { tempDir } from './temp-dir.ts'
 
 const BINARY = needRedisServer()
+
+/** A process of tests that is ended at once, as vitest does it, takes its servers along, where Linux's setpriv is. */
+const WITH_PARENT = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : []
 
 /** Why tests over Redis are skipped here; null: they run. For `describe.skipIf(NO_REDIS !== null)`. */
 export const NO_REDIS: string | null = BINARY === null ? HINT : null
@@ -50,7 +54,8 @@ export class RedisServer implements AsyncDisposable {
     const keep = this.#appendOnly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']
     const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#dir.path, '--save', '', ...keep]
     if (BINARY === null) throw new Error(HINT)
-    const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const [program, ...before] = [...WITH_PARENT, BINARY]
+    const child = spawn(program, [...before, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     let said = ''
     await new Promise<void>((resolve, reject) => {
@@ -103,6 +108,19 @@ export class RedisServer implements AsyncDisposable {
     await gone
     this.#child = null
   }
+}
+
+let shared: Promise<RedisServer> | null = null
+let given = 0
+
+/** The URL of an empty database on a server that the tests of this process share. No more than 16 of them at a time. */
+export async function freshRedis(): Promise<string> {
+  shared ??= RedisServer.start()
+  const url = `${(await shared).url}/${given++ % 16}`
+  const client = new Redis(url)
+  await client.flushdb()
+  client.disconnect()
+  return url
 }
 
 /** Stands between a client and a server, and can keep answers from the client: a connection that is lost at the worst moment. */

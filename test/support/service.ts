@@ -13,6 +13,7 @@ import { buildLogger } from '../../src/log.ts'
 import { type Service, wire } from '../../src/wiring.ts'
 import { checkCap, checkLog, type WireBatch, type WireEvent, type WireJob } from '../service/check-log.ts'
 import { type Origin, startOrigin } from './origin.ts'
+import { freshRedis } from './redis.ts'
 
 // Every service has store threads, and each would strip the types of its modules anew: half of what a start costs.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'gatherd-test-compile-cache')
@@ -22,6 +23,9 @@ export const ADMIN_KEY = 'the-operators-key-of-a-test-service'
 
 /** Origins of tests are on this machine, where fetches do not go unless they are let. For `GATHERD_EGRESS_ALLOW`. */
 export const LOOPBACK = '127.0.0.0/8,::1'
+
+/** Whether the services of this run are replicas over a Redis: the same tests hold for both engines. */
+export const IN_CLUSTER = process.env.GATHERD_TEST_ENGINE === 'cluster'
 
 /** The tenant that a test is, unless it says otherwise. */
 const ME = 'acme'
@@ -51,6 +55,7 @@ export interface Drained {
  */
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
   const { tenants = {}, onDisk = false, ...config } = options
+  const redisUrl = IN_CLUSTER ? await freshRedis() : undefined
   const before = resources()
   const dataDir = onDisk ? await mkdtemp(join(tmpdir(), 'gatherd-test-')) : ':memory:'
   const origin = await startOrigin()
@@ -63,6 +68,7 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
         GATHERD_EGRESS_ALLOW: LOOPBACK,
         // A machine that is busy with tests is late.
         GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
+        GATHERD_REDIS_URL: redisUrl,
       }),
       ...config,
     },

@@ -1,17 +1,20 @@
 import { OverloadedError, ServiceError } from '../../errors.ts'
+import { NoLeaseError } from './errors.ts'
 
 /** What Redis says while it cannot do what is asked: loading, failing over, out of memory. */
 const REFUSALS = /^(?:LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|MISCONF|BUSY)\b/
 
 /** What ioredis says of a connection that is not there, or of an answer that did not come. */
-const GONE =
-  /connection is closed|stream isn't writeable|command (?:timed out|aborted)|max retries|ECONN|EPIPE|ETIMEDOUT/i
+const GONE = /connection is closed|isn't writeable|command (?:timed out|aborted)|max retries|ECONN|EPIPE|ETIMEDOUT/i
 
 /** Whether an error says that Redis cannot be reached or cannot do it now, rather than that something is wrong with what was asked. */
 export function isAway(thrown: unknown): boolean {
+  if (thrown instanceof NoLeaseError) return true
   if (!(thrown instanceof Error) || thrown instanceof ServiceError) return false
   const code = 'code' in thrown ? String(thrown.code) : ''
-  return REFUSALS.test(thrown.message) || GONE.test(thrown.message) || GONE.test(code) || isAway(thrown.cause)
+  // The store says before what it was that failed.
+  const said = thrown.message.replace(/^Redis, [A-Z]+: /, '')
+  return REFUSALS.test(said) || GONE.test(said) || GONE.test(code) || isAway(thrown.cause)
 }
 
 /** Do what needs Redis. @throws {OverloadedError} while it is away. */

@@ -78,7 +78,7 @@ export class ClusterEngine implements Engine {
     this.#clock = clock
     this.#connected = options.connected
     this.#beforeDrain = options.beforeDrain
-    this.router = new Router({ local, peers, holdings, clock, patienceMs })
+    this.router = new Router({ local, peers, holdings, clock, patienceMs, accepting: () => this.accepting })
     // One listener for each open stream and wait.
     setMaxListeners(0, this.#stopped.signal)
     this.#observer = new Observer({ store, watches, clock, shutdown: this.#stopped.signal })

@@ -32,12 +32,21 @@ export class Holdings {
   readonly #owners: Owners
   readonly #tenancy: Tenancy
   readonly #clock: Clock
+  readonly #isValid: () => boolean
   readonly #onError: (error: unknown) => void
   readonly #held = new Map<string, Holding>()
   #sweep: TimerHandle | null = null
   #closed = false
 
-  constructor(options: { owners: Owners; tenancy: Tenancy; clock: Clock; onError: (error: unknown) => void }) {
+  /** @param options.isValid - Looks at the clock: whether the lease is good. When it is not, everything here has been lost when it returns. */
+  constructor(options: {
+    owners: Owners
+    tenancy: Tenancy
+    clock: Clock
+    isValid: () => boolean
+    onError: (error: unknown) => void
+  }) {
+    this.#isValid = options.isValid
     this.#owners = options.owners
     this.#tenancy = options.tenancy
     this.#clock = options.clock
@@ -59,7 +68,8 @@ export class Holdings {
 
   /** Whether this replica is the tenant's owner, and its work goes on here. */
   holds(tenantId: string): boolean {
-    return this.#held.get(tenantId)?.isTaken === true
+    // A request may have waited in the socket of a process that stood still.
+    return this.#isValid() && this.#held.get(tenantId)?.isTaken === true
   }
 
   /** Under which name this replica may write for a tenant; null: it may not. */
@@ -72,7 +82,7 @@ export class Holdings {
    * @throws {TenantMovedError} nobody is, and this replica takes no more.
    */
   async take(tenantId: string): Promise<'mine' | { owner: string }> {
-    const known = this.#held.get(tenantId)
+    const known = this.#isValid() ? this.#held.get(tenantId) : undefined
     if (known !== undefined) {
       known.usedAt = this.#clock.now()
       await known.taken

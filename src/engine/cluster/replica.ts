@@ -104,7 +104,13 @@ export class Replica {
     const onError = (error: unknown) => events.failed(error)
     const { commands: redis, subscriber, bulk } = connections
     const ownership = new Ownership({ redis, clock, membership })
-    const holdings = new Holdings({ owners: ownership, tenancy: local.tenancy, clock, onError })
+    const holdings = new Holdings({
+      owners: ownership,
+      tenancy: local.tenancy,
+      clock,
+      isValid: () => membership.isValid(),
+      onError,
+    })
     const bus = new Bus({ commands: redis, subscriber, bulk, clock, onError })
     const peers = new BusPeers({ bus, redis, clock, onMoved: (tenantId) => ownership.forget(tenantId) })
     const adopt = async (tenantId: string) => void (await holdings.take(tenantId))
@@ -122,7 +128,10 @@ export class Replica {
       beforeDrain: () => this.#sweep.stop(),
     })
     peers.serve(this.engine.router)
-    bus.on(ORPHANS_CHANNEL, () => this.#sweep.hint())
+    bus.on(ORPHANS_CHANNEL, (tenantId) => {
+      ownership.forget(tenantId)
+      this.#sweep.hint()
+    })
     bus.onResubscribed(() => this.#sweep.hint())
     this.connections = connections
     this.store = store

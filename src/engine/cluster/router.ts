@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import { OverloadedError, TenantMovedError } from '../../errors.ts'
+import { OverloadedError, ShuttingDownError, TenantMovedError } from '../../errors.ts'
 import type { Engine } from '../engine.ts'
 import { unlessAway } from './away.ts'
 import type { Holdings } from './holdings.ts'
@@ -64,6 +64,9 @@ const ANSWER_MS = 8_000
 /** Between two tries while a tenant moves. */
 const PAUSE_MS = { first: 20, longest: 250 }
 
+/** How long a replica that is stopping looks for the next owner of what was its own. */
+const LEAVING_MS = 2_000
+
 /** What may be done again when nobody knows whether it was done. `submit` is told apart by its batch's id. */
 const REPEATABLE: ReadonlySet<OwnersMethod> = new Set<OwnersMethod>([
   'forecast',
@@ -85,15 +88,21 @@ export class Router {
   readonly #holdings: Holdings
   readonly #clock: Clock
   readonly #patienceMs: number
+  readonly #accepting: () => boolean
 
-  /** @param options.patienceMs - How long a tenant may be without an owner before callers are told so. */
+  /**
+   * @param options.patienceMs - How long a tenant may be without an owner before callers are told so.
+   * @param options.accepting - False once the service is stopping: then nobody waits any more for what is new.
+   */
   constructor(options: {
     local: OwnersEngine
     peers: Peers
     holdings: Holdings
     clock: Clock
     patienceMs: number
+    accepting: () => boolean
   }) {
+    this.#accepting = options.accepting
     this.#local = options.local
     this.#peers = options.peers
     this.#holdings = options.holdings
@@ -112,7 +121,7 @@ export class Router {
     args: Arguments<M>,
     { timeoutMs = 0, patienceMs = this.#patienceMs, answerMs = ANSWER_MS, signal }: Patience = {},
   ): Promise<Result<M>> {
-    const deadline = this.#clock.now() + patienceMs + timeoutMs
+    let deadline = this.#clock.now() + patienceMs + timeoutMs
     for (let pauseMs = PAUSE_MS.first; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest)) {
       try {
         return await unlessAway(() => this.#once(method, tenantId, args, { timeoutMs: answerMs + timeoutMs, signal }))
@@ -120,7 +129,10 @@ export class Router {
         const mayRepeat =
           error instanceof TenantMovedError || (error instanceof UnreachableError && REPEATABLE.has(method))
         if (!mayRepeat || signal?.aborted) throw error
+        if (method === 'submit' && !this.#accepting()) throw new ShuttingDownError()
         if (this.#clock.now() + pauseMs > deadline) throw noOwner(error)
+        // Its tenants are others' in a moment, or nobody's: then nobody is left to ask.
+        if (!this.#accepting()) deadline = Math.min(deadline, this.#clock.now() + LEAVING_MS)
       }
       await new Promise<void>((resolve) => this.#clock.after(pauseMs, resolve))
     }

@@ -104,7 +104,7 @@ describe('the bytes that bodies hold', () => {
     const inflight = new InflightBytes(100 * MIB)
     await using bench = await startBench({ parts: { inflight } })
     const totals: number[] = []
-    for (const path of ['/last/a?bytes=100000', '/last/b?bytes=100000&chunked=1']) {
+    for (const path of ['/unfinished/a?bytes=100000', '/unfinished/b?bytes=100000&chunked=1']) {
       const fetching = bench.get(path)
       while (inflight.total === 0) await turn()
       totals.push(inflight.total)
@@ -157,7 +157,7 @@ describe('the bytes that bodies hold', () => {
     const inflight = new InflightBytes(10 * MIB)
     await using bench = await startBench({ parts: { inflight }, limits: { maxResponseBytes: 200_000 } })
     const { signal, stop } = stoppable()
-    const fetching = bench.get('/last/a?bytes=100000', {}, { signal })
+    const fetching = bench.get('/unfinished/a?bytes=100000', {}, { signal })
     while (inflight.total === 0) await turn()
     stop()
 
