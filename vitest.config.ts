@@ -1,13 +1,45 @@
 import { defineConfig } from 'vitest/config'
+import { findRedisServer, HINT } from './scripts/redis-server.ts'
+
+const common = {
+  environment: 'node',
+  // A process a file: SQLite handles, worker threads and open sockets of one file never meet another's.
+  pool: 'forks',
+  testTimeout: 10_000,
+  hookTimeout: 20_000,
+} as const
+
+/** What a batch means, from outside: the same for every engine. What concerns the edge or the way out alone is not run twice. */
+const CONTRACT = [
+  ...[
+    'policies',
+    'shield',
+    'cancel',
+    'caps',
+    'clocks',
+    'events',
+    'lifecycle',
+    'observation',
+    'observers',
+    'idempotency',
+  ],
+  ...['isolation', 'backpressure', 'rate', 'retention', 'who-wins', 'unwinding', 'programs', 'routes', 'tenants'],
+  ...['tenant-egress', 'thousand', 'validate', 'stored-bytes', 'robustness'],
+]
+
+/** The contract once more, over replicas; left out, with a word, where there is no Redis. */
+function overRedis() {
+  if (findRedisServer() === null) {
+    console.warn(`The contract is not held against the cluster: ${HINT}.`)
+    return []
+  }
+  const include = CONTRACT.map((file) => `test/service/${file}.test.ts`)
+  return [{ test: { ...common, name: 'cluster', include, env: { GATHERD_TEST_ENGINE: 'cluster' } } }]
+}
 
 export default defineConfig({
   test: {
-    environment: 'node',
-    include: ['test/**/*.test.ts'],
-    // A process a file: SQLite handles, worker threads and open sockets of one file never meet another's.
-    pool: 'forks',
-    testTimeout: 10_000,
-    hookTimeout: 20_000,
+    projects: [{ test: { ...common, name: 'all', include: ['test/**/*.test.ts'] } }, ...overRedis()],
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts', 'routes/**/*.ts'],
