@@ -3,12 +3,16 @@ import { jobIdOf } from '../../ids.ts'
 import type { BatchRow, LogPage, Store } from '../../store/store.ts'
 import type { BatchView, ReturnWhen, StreamEvent } from '../engine.ts'
 import { rowView } from '../views.ts'
+import { isAway } from './away.ts'
 
 /** Events in one reading of the log. */
 const PAGE_EVENTS = 500
 
 /** A message may be lost when a connection is: the record is looked at again after this long without one. */
 const LOOK_AGAIN_MS = 2_000
+
+/** Between two tries to read while Redis is away. */
+const AWAY_MS = 250
 
 /** Tells of commits. */
 export interface Watches {
@@ -53,7 +57,7 @@ export class Observer {
   async untilSettled(first: BatchRow, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
     let row = first
     await this.#until(row, timeoutMs, signal, async () => {
-      row = (await this.#store.batch(row.tenantId, row.id)) ?? row
+      row = (await this.#row(row)) ?? row
       return row.settledAt !== null
     })
     return rowView(row)
@@ -105,22 +109,44 @@ export class Observer {
     let { after } = query
     while (!query.signal?.aborted) {
       news.clear()
-      const page = await this.#page(row.no, { after, limit: PAGE_EVENTS, completionsOnly })
+      const page = await this.#whenBack(
+        () => this.#page(row.no, { after, limit: PAGE_EVENTS, completionsOnly }),
+        query.signal,
+      )
+      if (page === null) return
       if (page.events.length > 0) yield page.events
       if (page.events.at(-1)?.type === 'batch.drained') return
       const moved = page.after > after
       after = page.after
       if (moved) continue
       // Nothing left to read, and nothing to come: the batch was deleted under the stream, or drained with an event that is not shown.
-      if (await this.#isOver(row, after)) return
+      if ((await this.#whenBack(() => this.#isOver(row, after), query.signal)) !== false) return
       const last = await this.#more(row, deadline, news, query.signal)
       if (last !== null) return yield [last]
     }
   }
 
-  async #isOver({ tenantId, id }: BatchRow, after: number): Promise<boolean> {
-    const row = await this.#shared(`batch ${tenantId} ${id}`, () => this.#store.batch(tenantId, id))
+  async #isOver(known: BatchRow, after: number): Promise<boolean> {
+    const row = await this.#row(known)
     return row === null || (row.drainedAt !== null && row.seq <= after)
+  }
+
+  #row({ tenantId, id }: BatchRow): Promise<BatchRow | null> {
+    return this.#shared(`batch ${tenantId} ${id}`, () => this.#store.batch(tenantId, id))
+  }
+
+  /** Read, again and again while Redis is away: a stream goes on when it is back. Null when a signal aborted first. */
+  async #whenBack<T>(read: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | null> {
+    const never = new News()
+    for (;;) {
+      try {
+        return await read()
+      } catch (error) {
+        if (!isAway(error)) throw error
+      }
+      await this.#wait(never, AWAY_MS, signal)
+      if (signal?.aborted || this.#shutdown.aborted) return null
+    }
   }
 
   /** Waits for news; a line that ends the stream instead, when there will be none in time. */
@@ -149,7 +175,8 @@ export class Observer {
     try {
       while (!signal?.aborted && !this.#shutdown.aborted) {
         news.clear()
-        if (await condition()) return
+        // While Redis is away nothing is known of it; the caller is told when its time is over.
+        if (await condition().catch(falseWhileAway)) return
         const left = deadline - this.#clock.now()
         if (left <= 0) return
         await this.#wait(news, Math.min(left, LOOK_AGAIN_MS), signal)
@@ -189,6 +216,11 @@ export class Observer {
     }
     return reading
   }
+}
+
+function falseWhileAway(error: unknown): false {
+  if (isAway(error)) return false
+  throw error
 }
 
 /** That something happened since it was last looked at. */
