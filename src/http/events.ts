@@ -35,7 +35,10 @@ export async function sendEvents(
 }
 
 /** The status and headers go out before the first event, so that the caller knows the stream is open. */
-async function* withHeadNow(reply: FastifyReply, text: AsyncIterable<string>): AsyncGenerator<string> {
+async function* withHeadNow(
+  reply: FastifyReply,
+  text: AsyncIterable<string | Buffer>,
+): AsyncGenerator<string | Buffer> {
   reply.raw.flushHeaders()
   yield* text
 }

@@ -41,6 +41,18 @@ export const FRAMINGS: Readonly<Record<StreamType, Framing>> = {
   'application/x-ndjson': ndjson,
 }
 
+/** What events were framed as, by the array they came in: those who follow one batch are given the same one. */
+const framed = new WeakMap<readonly StreamEvent[], Map<Framing, Buffer>>()
+
+/** Events in a framing as UTF-8, made once for all who ask with the same array; neither may be changed. */
+export function frameAll(events: readonly StreamEvent[], framing: Framing): Buffer {
+  const known = framed.get(events) ?? new Map<Framing, Buffer>()
+  framed.set(events, known)
+  const bytes = known.get(framing) ?? Buffer.from(events.map((event) => framing.frame(event)).join(''))
+  known.set(framing, bytes)
+  return bytes
+}
+
 /** Line breaks in JSON are only ever blanks between tokens. */
 function oneLine(json: string): string {
   return /[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, ' ') : json

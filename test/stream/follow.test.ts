@@ -48,7 +48,22 @@ describe('follow', () => {
     const chunk = text.next()
     source.push(event(1), event(2))
 
-    expect((await chunk).value).toBe(sse.frame(event(1)) + sse.frame(event(2)))
+    expect(String((await chunk).value)).toBe(sse.frame(event(1)) + sse.frame(event(2)))
+  })
+
+  it('shares the bytes of a page with all who follow the same', async () => {
+    const page = [event(1), event(2)]
+    async function* one() {
+      yield page
+    }
+
+    const chunks = [follow(one(), ndjson, new StillClock()), follow(one(), ndjson, new StillClock())].map((each) =>
+      each.next(),
+    )
+
+    const [first, second] = await Promise.all(chunks)
+    expect(first?.value).toBeInstanceOf(Buffer)
+    expect(first?.value).toBe(second?.value)
   })
 
   it('asks for more only when it is asked itself', async () => {
@@ -91,7 +106,7 @@ describe('follow', () => {
     await new Promise((resolve) => setImmediate(resolve))
     source.push(event(1))
 
-    expect((await chunk).value).toBe(ndjson.frame(event(1)))
+    expect(String((await chunk).value)).toBe(ndjson.frame(event(1)))
   })
 
   it('shows that it lives every fifteen seconds of silence, and loses no event over it', async () => {
@@ -109,7 +124,7 @@ describe('follow', () => {
     const chunk = text.next()
     source.push(event(1))
 
-    expect((await chunk).value).toBe(sse.frame(event(1)))
+    expect(String((await chunk).value)).toBe(sse.frame(event(1)))
     expect(source.asked).toBe(1)
     expect(clock.armed).toBe(0)
   })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { FRAMINGS, ndjson, sse } from '../../src/stream/frames.ts'
+import { FRAMINGS, frameAll, ndjson, sse } from '../../src/stream/frames.ts'
 
 const EVENT = { seq: 3, type: 'job.started', json: '{"seq":3,"type":"job.started"}' }
 
@@ -43,5 +43,33 @@ describe.each(Object.entries(FRAMINGS))('%s', (type, framing) => {
     const data = lines.at(-1)?.replace(/^data: /, '') ?? ''
 
     expect(JSON.parse(data)).toEqual({ a: 'x\ny', b: 1 })
+  })
+})
+
+describe('frameAll', () => {
+  /** A framing that counts what it frames. */
+  const counting = (mark: string) => {
+    const framing = { ...ndjson, frames: 0, frame: ({ json }: typeof EVENT) => `${mark}${++framing.frames}${json}\n` }
+    return framing
+  }
+
+  it('frames a page once for all who follow it, and gives them the same bytes', () => {
+    const framing = counting('é')
+    const page = [EVENT, { ...EVENT, json: '{}' }]
+
+    const all = Array.from({ length: 500 }, () => frameAll(page, framing))
+
+    expect(framing.frames).toBe(2)
+    expect(all.every((bytes) => bytes === all[0])).toBe(true)
+    expect(String(all[0])).toBe(`é1${EVENT.json}\né2{}\n`)
+  })
+
+  it('has each framing and each page for itself', () => {
+    const [one, other] = [counting('a'), counting('b')]
+    const page = [EVENT]
+
+    expect([one, other, one].map((framing) => String(frameAll(page, framing))[0])).toEqual(['a', 'b', 'a'])
+    expect(String(frameAll([{ ...EVENT, json: '[]' }], one))).toBe('a2[]\n')
+    expect([one.frames, other.frames]).toEqual([2, 1])
   })
 })
