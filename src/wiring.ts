@@ -101,7 +101,8 @@ function atStart(error: unknown, { dataDir }: Pick<Config, 'dataDir'>): unknown 
 async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore, logger: FastifyBaseLogger): Promise<Vault> {
   try {
     const directory = dataDir === IN_MEMORY ? null : dataDir
-    const vault = await openVault({ setting: secretKey, dataDir: directory, salt: store.secret })
+    const setting = directory === null ? undefined : secretKey
+    const vault = await openVault({ setting, dataDir: directory, salt: store.secret })
     if (directory !== null) await checkKey(vault, store, logger)
     return vault
   } catch (error) {
@@ -129,7 +130,13 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
   try {
     const { engine, store, kinds, onRefused } = parts
     const { clock, logger, version, memoryLimitBytes } = around
-    const keys = new KeyRing({ store, clock, adminKey: config.adminKey, auth: config.auth })
+    const keys = new KeyRing({
+      store,
+      clock,
+      adminKey: config.adminKey,
+      auth: config.auth,
+      shared: parts.onDirectory !== undefined,
+    })
     const firstKey = await keys.load({ first: !around.firstKeyLater })
     // Not before: what was left runs again while the HTTP side is loaded.
     const { buildApp } = await import('./app.ts')

@@ -10,7 +10,7 @@ const COST = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1_024 * 1_024 }
 export interface VaultOptions {
   /** `GATHERD_SECRET_KEY`: texts with commas between them, the newest first. */
   setting: string | undefined
-  /** The store's directory; null: the store is in memory, and its key as well. */
+  /** The store's directory; null: there is none, and without a setting the key is in memory alone. */
   dataDir: string | null
   /** Of this store alone, no secret: one text gives another key in another store. */
   salt: Uint8Array
@@ -22,9 +22,9 @@ export interface VaultOptions {
  * @throws {ConfigError} when the file cannot be used.
  */
 export async function openVault({ setting, dataDir, salt }: VaultOptions): Promise<Vault> {
-  if (dataDir === null) return new Vault([randomBytes(KEY_BYTES)])
-  const filed = readKeyFile(dataDir)
-  if (setting === undefined) return new Vault(filed ?? makeKeyFile(dataDir))
+  const filed = dataDir === null ? null : readKeyFile(dataDir)
+  if (setting === undefined)
+    return new Vault(dataDir === null ? [randomBytes(KEY_BYTES)] : (filed ?? makeKeyFile(dataDir)))
   const set = await Promise.all(setting.split(',').map((text) => keyOf(text, salt)))
   return new Vault([...set, ...(filed ?? [])])
 }

@@ -63,8 +63,14 @@ describe('openVault', () => {
   })
 
   it('has a key of its own for a store in memory', async () => {
-    const options = { setting: OLD, dataDir: null, salt: SALT }
+    const options = { setting: undefined, dataDir: null, salt: SALT }
 
     expect(open(await openVault(options), seal(await openVault(options)))).toBeNull()
+  })
+
+  it('has the key of the setting where there is no directory, as replicas have none', async () => {
+    const options = { setting: OLD, dataDir: null, salt: SALT }
+
+    expect(open(await openVault(options), seal(await openVault(options)))).toBe('a secret')
   })
 })
