@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { TooManyFailedKeysError } from '../errors.ts'
+import { OverloadedError, TooManyFailedKeysError } from '../errors.ts'
 import { EdgeError, unauthenticated } from '../http/errors.ts'
 import type { FailedKeys } from '../http/failures.ts'
 import { SECURITY_HEADERS } from '../http/headers.ts'
@@ -33,7 +33,7 @@ export interface GuardParts {
  */
 export function guard(app: FastifyInstance, { keys, failures }: GuardParts): void {
   app.addHook('onRequest', async (request, reply) => {
-    const caller = known(request, keys, failures)
+    const caller = await known(request, keys, failures)
     if (!mayCall(caller, request.routeOptions.config.scope)) throw new EdgeError('forbidden', refusalOf(caller))
     if (caller === 'admin') return
     request.tenantId = caller.tenantId
@@ -62,22 +62,32 @@ function refused(request: FastifyRequest, reply: FastifyReply, payload: unknown)
 /**
  * Who calls. After too many failures of an address a bad key is told to wait, most of them unseen, and a good one is good all the same; a
  * request without a key fails without being counted.
- * @throws {EdgeError} {TooManyFailedKeysError}
+ * @throws {EdgeError} {TooManyFailedKeysError} {OverloadedError} the key may be new, and the store cannot be asked.
  */
-function known(request: FastifyRequest, keys: KeyRing, failures: FailedKeys): Caller {
+async function known(request: FastifyRequest, keys: KeyRing, failures: FailedKeys): Promise<Caller> {
   const { authorization = '' } = request.headers
   if (authorization.trim() === '') return keys.authenticate(undefined) ?? refuse(0)
   // A client that has gone has no address any more.
   const address = request.ip ?? ''
   const waitMs = failures.blockedFor(address)
   if (waitMs > 0 && !failures.looksAnyway(address, authorization)) refuse(waitMs)
-  const caller = isRepeated(request) ? null : keys.authenticate(authorization)
+  const isOne = !isRepeated(request)
+  if (isOne && keys.isUnheardOf(authorization)) await lookFor(keys)
+  const caller = isOne ? keys.authenticate(authorization) : null
   if (caller === null) {
     failures.failed(address, authorization)
     refuse(waitMs)
   }
   failures.succeeded(address, authorization)
   return caller
+}
+
+async function lookFor(keys: KeyRing): Promise<void> {
+  try {
+    await keys.look()
+  } catch (cause) {
+    throw new OverloadedError('New keys cannot be read now; try again.', 2, { cause })
+  }
 }
 
 function refuse(waitMs: number): never {

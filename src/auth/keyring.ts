@@ -34,7 +34,12 @@ export interface KeyRingOptions {
   adminKey?: string | undefined
   /** `off`: who sends no admin key is tenant {@link DEFAULT_TENANT}. */
   auth?: 'on' | 'off'
+  /** Other processes make and revoke keys as well: one that is not known here may be good. Default false. */
+  shared?: boolean
 }
+
+/** From one look for unknown keys in the store to the next: whoever makes keys up does not make it busy. */
+const LOOK_EVERY_MS = 200
 
 /** Compared with when there is no such key, so that an unknown id costs what a known one costs. */
 const NOBODY = Buffer.alloc(32)
@@ -47,11 +52,16 @@ export class KeyRing {
   readonly #clock: Clock
   readonly #admin: Buffer | null
   readonly #open: boolean
+  readonly #shared: boolean
   readonly #keys = new Map<string, KeyRow>()
   /** There are keys, or were: this is no first start. */
   #hadKeys = false
+  #lookedAt = Number.NEGATIVE_INFINITY
+  /** The next look in the store, for all who ask before it begins. */
+  #look: Promise<void> | null = null
 
-  constructor({ store, clock, adminKey, auth = 'on' }: KeyRingOptions) {
+  constructor({ store, clock, adminKey, auth = 'on', shared = false }: KeyRingOptions) {
+    this.#shared = shared
     this.#store = store
     this.#clock = clock
     this.sessions = new Sessions({ clock })
@@ -76,13 +86,40 @@ export class KeyRing {
 
   /** Read all keys again: another process may have made or revoked some. What is revoked or gone ends the requests it was good for. */
   async reload(): Promise<void> {
+    const before = [...this.#keys.keys()]
     const rows = new Map((await this.#store.keys()).map((row) => [row.id, row]))
     this.#hadKeys ||= rows.size > 0
-    for (const id of this.#keys.keys()) if (!rows.has(id)) this.#end(id)
+    // What was made here since it was read is not gone, and what was revoked stays so.
+    for (const id of before) if (!rows.has(id)) this.#end(id)
     for (const [id, row] of rows) {
-      this.#keys.set(id, row)
+      if ((this.#keys.get(id)?.revokedAt ?? null) === null) this.#keys.set(id, row)
       if (row.revokedAt !== null) this.sessions.end(id)
     }
+  }
+
+  /**
+   * Whether a header has what looks like a key of ours, and of which nothing is known here though another process may have made it.
+   * Then {@link look} for it.
+   */
+  isUnheardOf(header: string | undefined): boolean {
+    if (!this.#shared || this.#open) return false
+    const id = keyIdOf(bearerOf(header))
+    return id !== null && !this.#keys.has(id)
+  }
+
+  /** Read all keys again, once for all who ask at about the same time. @throws what the store says. */
+  look(): Promise<void> {
+    this.#look ??= this.#lookSoon()
+    return this.#look
+  }
+
+  async #lookSoon(): Promise<void> {
+    const waitMs = Math.max(0, this.#lookedAt + LOOK_EVERY_MS - this.#clock.now())
+    await (waitMs === 0 ? null : new Promise<void>((resolve) => this.#clock.after(waitMs, resolve)))
+    this.#lookedAt = this.#clock.now()
+    // Who asks from now on may ask for what is made after this look.
+    this.#look = null
+    await this.reload()
   }
 
   #end(id: string): void {
@@ -92,24 +129,27 @@ export class KeyRing {
 
   /** The text of the first key, made now; null when there are keys, or were, or none are needed. */
   async first(): Promise<string | null> {
+    if (this.#open || this.#hadKeys) return null
+    const { row, text } = this.#newKey({ tenantId: DEFAULT_TENANT, name: 'first' })
     // Another process may have made it meanwhile.
-    if (this.#open || this.#hadKeys || (await this.#store.hadKeys())) return null
-    return (await this.create({ tenantId: DEFAULT_TENANT, name: 'first' })).text
+    const isFirst = await this.#store.putFirstKey(row)
+    this.#hadKeys = true
+    if (isFirst) this.#keys.set(row.id, row)
+    return isFirst ? text : null
   }
 
   /** Make a key; resolves when it is on disk. Its `text` is not kept anywhere. */
-  async create({
-    tenantId,
-    name = null,
-    scopes = ['jobs'],
-    expiresAt = null,
-  }: NewKey): Promise<{ row: KeyRow; text: string }> {
+  async create(key: NewKey): Promise<{ row: KeyRow; text: string }> {
+    const made = this.#newKey(key)
+    await this.#put(made.row)
+    return made
+  }
+
+  #newKey({ tenantId, name = null, scopes = ['jobs'], expiresAt = null }: NewKey): { row: KeyRow; text: string } {
     const { id, text } = newKey()
     const hash = digestOf(text).toString('hex')
     const createdAt = Math.floor(this.#clock.now())
-    const row: KeyRow = { id, tenantId, name, hash, scopes: [...scopes], createdAt, expiresAt, revokedAt: null }
-    await this.#put(row)
-    return { row, text }
+    return { row: { id, tenantId, name, hash, scopes: [...scopes], createdAt, expiresAt, revokedAt: null }, text }
   }
 
   /** The keys of a tenant, oldest first, revoked and expired ones included. */

@@ -32,6 +32,8 @@ export interface DirectoryStore {
   putTenant(row: TenantRow): Promise<void>
   /** Insert or replace by `id`. */
   putKey(row: KeyRow): Promise<void>
+  /** Insert a key, unless there is or ever was one; false: nothing was done. Of several processes one has true. */
+  putFirstKey(row: KeyRow): Promise<boolean>
 }
 
 /** The store's own number for a batch, from 1, in order of acceptance. A job's is `no * JOBS_PER_BATCH + index`. */

@@ -251,3 +251,90 @@ describe('KeyRing.load', () => {
     expect(store.tenantRows.get('default')).toEqual(row)
   })
 })
+
+/** A ring over a store in which another process makes keys. */
+async function shared() {
+  const store = new FakeDirectory()
+  const clock = new StillClock()
+  const ring = new KeyRing({ store, clock, shared: true })
+  await ring.load({ first: false })
+  const elsewhere = new KeyRing({ store, clock })
+  store.reads = 0
+  return { store, clock, ring, elsewhere }
+}
+
+describe('a ring of one process of several', () => {
+  it('finds a key that another process made', async () => {
+    const { ring, elsewhere } = await shared()
+    const { text } = await elsewhere.create({ tenantId: 'a' })
+
+    expect([ring.isUnheardOf(bearer(text)), ring.authenticate(bearer(text))]).toEqual([true, null])
+    await ring.look()
+
+    expect([ring.isUnheardOf(bearer(text)), ring.authenticate(bearer(text))?.valueOf()]).toEqual([
+      false,
+      expect.objectContaining({ tenantId: 'a' }),
+    ])
+  })
+
+  it('looks for nothing that is no key of ours, that it knows, or where no key is needed', async () => {
+    const { store, clock, ring, elsewhere } = await shared()
+    const mine = await ring.create({ tenantId: 'a' })
+    const theirs = await elsewhere.create({ tenantId: 'a' })
+    const unshared = new KeyRing({ store: new FakeDirectory(), clock })
+    const open = new KeyRing({ store, clock, shared: true, auth: 'off' })
+
+    expect(
+      [undefined, 'Bearer x', bearer(mine.text), bearer(`${theirs.text}x`)].map((h) => ring.isUnheardOf(h)),
+    ).toEqual([false, false, false, false])
+    expect([unshared.isUnheardOf(bearer(theirs.text)), open.isUnheardOf(bearer(theirs.text))]).toEqual([false, false])
+  })
+
+  it('looks once for all who ask together, and not again for a while', async () => {
+    const { store, clock, ring, elsewhere } = await shared()
+
+    await Promise.all([ring.look(), ring.look(), ring.look()])
+    expect(store.reads).toBe(1)
+    const { text } = await elsewhere.create({ tenantId: 'a' })
+    const looks = [ring.look(), ring.look()]
+    await Promise.resolve()
+    clock.advance(199)
+    await Promise.resolve()
+    expect([store.reads, ring.authenticate(bearer(text))]).toEqual([1, null])
+    clock.advance(1)
+    await Promise.all(looks)
+
+    expect([store.reads, ring.authenticate(bearer(text))]).toEqual([2, expect.objectContaining({ tenantId: 'a' })])
+  })
+
+  it('keeps what was made and what was revoked while it read', async () => {
+    const { store, ring, elsewhere } = await shared()
+    const { row, text } = await elsewhere.create({ tenantId: 'a' })
+    await ring.reload()
+    const before = await store.keys()
+    const read = Promise.withResolvers<typeof before>()
+    store.keys = () => read.promise
+
+    const reloading = ring.reload()
+    const made = await ring.create({ tenantId: 'a' })
+    await ring.revoke('a', row.id)
+    read.resolve(before)
+    await reloading
+
+    expect([ring.authenticate(bearer(text)), ring.authenticate(bearer(made.text))]).toEqual([
+      null,
+      expect.objectContaining({ tenantId: 'a' }),
+    ])
+  })
+
+  it('makes one first key, whoever of them comes first', async () => {
+    const { store, clock } = await shared()
+    const rings = Array.from({ length: 3 }, () => new KeyRing({ store, clock, shared: true }))
+    for (const ring of rings) await ring.load({ first: false })
+
+    const made = await Promise.all(rings.map((ring) => ring.first()))
+
+    expect(made.filter((text) => text !== null)).toHaveLength(1)
+    expect(store.keyRows.size).toBe(1)
+  })
+})

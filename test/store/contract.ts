@@ -807,6 +807,19 @@ function directory(open: Open): void {
       expect([said, await store.keys()]).toEqual([[false, false, true, true], []])
     })
 
+    it('have one first key, and none after one that is gone', async () => {
+      await using under = await open()
+      const { store } = under
+      await store.putTenant(TENANT)
+
+      const said = [await store.putFirstKey(KEY)]
+      said.push(await store.putFirstKey({ ...KEY, id: 'k2' }))
+      await store.deleteTenant(TENANT.id, 0)
+      said.push(await store.putFirstKey({ ...KEY, id: 'k3' }))
+
+      expect([said, await store.keys()]).toEqual([[true, false, false], []])
+    })
+
     it('come back as they were put, and are replaced by id', async () => {
       await using under = await open()
       const { store } = under

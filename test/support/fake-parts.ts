@@ -46,7 +46,10 @@ export class FakeDirectory implements DirectoryStore {
   async tenants(): Promise<TenantRow[]> {
     return [...this.tenantRows.values()]
   }
+  /** How often all keys were read. */
+  reads = 0
   async keys(): Promise<KeyRow[]> {
+    this.reads++
     return [...this.keyRows.values()]
   }
   async putTenant(row: TenantRow): Promise<void> {
@@ -58,6 +61,11 @@ export class FakeDirectory implements DirectoryStore {
   }
   async hadKeys(): Promise<boolean> {
     return this.#hadKeys
+  }
+  async putFirstKey(row: KeyRow): Promise<boolean> {
+    if (this.#hadKeys) return false
+    await this.putKey(row)
+    return true
   }
   /** A tenant with its keys, as the engine has its store do it. */
   drop(tenantId: string): void {

@@ -38,6 +38,22 @@ export class Directory implements DirectoryStore {
     await this.#tell(row.tenantId)
   }
 
+  async putFirstKey(row: KeyRow): Promise<boolean> {
+    if ((await this.#connection.call('SET', KEYS.hadKeys, '1', 'NX')) === null) return false
+    await this.putKey(row)
+    return true
+  }
+
+  /** The mark of the key that secrets are sealed with, which is not here; null: of none yet. */
+  async keyMark(): Promise<string | null> {
+    const mark = await this.#connection.call('GET', KEYS.keyMark)
+    return mark === null ? null : textOf(mark, KEYS.keyMark)
+  }
+
+  async putKeyMark(mark: string): Promise<void> {
+    await this.#connection.call('SET', KEYS.keyMark, mark)
+  }
+
   /** Forget a tenant with its keys. */
   async removeTenant(tenantId: string): Promise<void> {
     const keys = (await this.keys()).filter((row) => row.tenantId === tenantId).map(({ id }) => id)

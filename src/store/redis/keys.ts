@@ -10,6 +10,8 @@ export const KEYS = {
   keys: 'gatherd:keys',
   /** There once it ever had a key. */
   hadKeys: 'gatherd:had-keys',
+  /** Of the key that seals secrets, which is elsewhere. */
+  keyMark: 'gatherd:key-mark',
   /** Set: every tenant that ever had a batch. */
   known: 'gatherd:known',
 } as const

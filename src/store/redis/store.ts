@@ -126,6 +126,19 @@ export class RedisStore implements Store {
     return this.#directory.putKey(row)
   }
 
+  putFirstKey(row: KeyRow): Promise<boolean> {
+    return this.#directory.putFirstKey(row)
+  }
+
+  /** The mark of the key that secrets are sealed with; null: of none yet. */
+  keyMark(): Promise<string | null> {
+    return this.#directory.keyMark()
+  }
+
+  putKeyMark(mark: string): Promise<void> {
+    return this.#directory.putKeyMark(mark)
+  }
+
   idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null> {
     return this.#reader.idempotent(tenantId, key)
   }

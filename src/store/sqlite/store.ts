@@ -117,6 +117,13 @@ export class SqliteStore implements Store {
     return this.#writer.call('putKey', row)
   }
 
+  async putFirstKey(row: KeyRow): Promise<boolean> {
+    // No other process writes to this store.
+    if (await this.hadKeys()) return false
+    await this.putKey(row)
+    return true
+  }
+
   idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null> {
     return this.#reader.call('idempotent', tenantId, key)
   }
