@@ -8,6 +8,7 @@ import type { JobKind } from './jobs/kind.ts'
 import { buildWorks, machinery, reasonOf } from './machinery.ts'
 import type { OnRefused } from './refusals.ts'
 import { openVault } from './secrets/open.ts'
+import type { Vault } from './secrets/vault.ts'
 import { DIRECTORY_CHANNEL } from './store/redis/keys.ts'
 import type { DirectoryStore, Store } from './store/store.ts'
 
@@ -36,6 +37,7 @@ export async function wireReplica(
   const { clock, logger } = around
   const modules = await machinery()
   const works = buildWorks(config, around, modules)
+  let vault: Vault | undefined
   const replica = await Replica.start({
     url: config.redisUrl,
     leaseMs: config.leaseMs,
@@ -43,12 +45,13 @@ export async function wireReplica(
     events: eventsOf(logger),
     async local({ store, redis, beforeStart }) {
       const setting = config.secretKey ?? (await sharedKey(redis, logger))
-      const vault = await openVault({ setting, dataDir: null, salt: store.secret })
+      vault = await openVault({ setting, dataDir: null, salt: store.secret })
       return new modules.LocalEngine({ ...works.engine, store, vault, durable: true, beforeStart })
     },
   })
   const { engine, store } = replica
   const tenants = new TenantSync(store, engine)
+  if (vault !== undefined) await checkKey(vault, replica, logger)
   await tenants.read()
   await replica.begin()
   return {
@@ -84,6 +87,22 @@ function eventsOf(logger: FastifyBaseLogger): ReplicaEvents {
     failed: (err) => logger.warn({ err, reason: reasonOf(err) }, 'a replica had trouble, it goes on'),
   }
 }
+
+/** As with a data directory: nobody should find out by what fails that this replica seals with another key than the others. */
+async function checkKey(vault: Vault, replica: Replica, logger: FastifyBaseLogger): Promise<void> {
+  const { store } = replica
+  const mark = await store.keyMark()
+  if (mark === vault.mark) return
+  const isUnknown = mark !== null && !vault.knows(mark)
+  if (isUnknown) logger.warn({ name: 'GATHERD_SECRET_KEY', reason: OTHER_KEY }, 'the other replicas have another key')
+  // While others go by theirs, it is this one that is wrong.
+  if (!isUnknown || (await replica.others()) === 0) await store.putKeyMark(vault.mark)
+}
+
+const OTHER_KEY =
+  'GATHERD_SECRET_KEY is not that of the replicas that use this Redis, or used it last. What they have sealed cannot be read here, and what is ' +
+  'sealed here cannot be read there: jobs with secret headers end as secret_unreadable where they are taken up, and repeated Idempotency-Keys ' +
+  'are refused as idempotency_mismatch. Give all replicas the same key; to change it, give all of them "new,old" first.'
 
 /** All replicas have the same, whoever came first. */
 async function sharedKey(redis: Replica['connections']['commands'], logger: FastifyBaseLogger): Promise<string> {

@@ -54,6 +54,7 @@ export class Replica {
   readonly #local: LocalEngine
   readonly #membership: Membership
   readonly #holdings: Holdings
+  readonly #ownership: Ownership
   readonly #sweep: Sweep
 
   /** Connect. Nothing is taken up before `begin`. @throws {StoreUnusableError} {ConfigError} */
@@ -139,11 +140,17 @@ export class Replica {
     this.#local = local
     this.#membership = membership
     this.#holdings = holdings
+    this.#ownership = ownership
   }
 
   /** How many tenants it owns. */
   get tenants(): number {
     return this.#holdings.size
+  }
+
+  /** How many other replicas live. */
+  async others(): Promise<number> {
+    return (await this.#membership.replicas()).filter(({ id }) => id !== this.#membership.id).length
   }
 
   owns(tenantId: string): boolean {
@@ -165,6 +172,8 @@ export class Replica {
     if (!this.owns(tenantId)) return
     events.stale({ tenantId })
     this.#holdings.lose(tenantId)
+    // Still ours by what Redis says, when it has lost data and not us: then its work wants an owner, who reads what is left.
+    this.#ownership.release(tenantId, { hasWork: true }).catch((error: unknown) => events.failed(error))
   }
 
   /** Leave: what runs is handed over, then everything is given back. May be called twice. */

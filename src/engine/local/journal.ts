@@ -167,14 +167,14 @@ export class Journal {
   }
 
   async #write(group: Group): Promise<void> {
-    const commit = toCommit(group)
+    const commit = withoutMoved(toCommit(group), group)
     try {
       await this.#store.commit(commit)
       for (const entry of group.entries) entry.resolve()
     } catch (error) {
       this.#refuse(group, error)
       // With new batches alone nothing is left to write, and the next one finds out whether the store writes again.
-      if (group.changes.size + group.jobs.length > 0) await this.#writeRest(withoutEntries(commit, group))
+      if (group.changes.size + group.jobs.length > 0) await this.#writeRest(group, withoutEntries(commit, group))
     }
     this.#healthy = true
   }
@@ -194,11 +194,13 @@ export class Journal {
     this.#group.entries = []
   }
 
-  async #writeRest(rest: CommitGroup): Promise<void> {
+  async #writeRest(group: Group, commit: CommitGroup): Promise<void> {
     for (;;) {
       await this.#retry()
       // Whoever still waits for it is gone with the process; a restart finds the record as it is.
       if (this.#closed) return
+      const rest = withoutMoved(commit, group)
+      if (rest.heads.length + rest.jobs.length === 0) return
       try {
         return await this.#store.commit(rest)
       } catch (error) {
@@ -239,11 +241,21 @@ function toCommit(group: Group): CommitGroup {
 }
 
 /** The same commit without the batches that were refused. */
-function withoutEntries(commit: CommitGroup, group: Group): CommitGroup {
-  const refused = new Set(group.entries.map(({ batch }) => batch.no))
-  const stays = ({ no }: { no: number }) => !refused.has(no)
+function withoutEntries(commit: CommitGroup, { entries }: Group): CommitGroup {
+  return without(commit, new Set(entries.map(({ batch }) => batch.no)))
+}
+
+/** What another engine goes on with from the record is not written: this one may be that engine, by a new right. */
+function withoutMoved(commit: CommitGroup, { entries, changes }: Group): CommitGroup {
+  const lives = [...changes.keys(), ...entries.map(({ live }) => live)]
+  const moved = lives.filter(({ tenant }) => tenant.moved === 'lost')
+  return moved.length === 0 ? commit : without(commit, new Set(moved.map(({ no }) => no)))
+}
+
+function without(commit: CommitGroup, dropped: ReadonlySet<number>): CommitGroup {
+  const stays = ({ no }: { no: number }) => !dropped.has(no)
   return {
-    batches: [],
+    batches: commit.batches.filter(stays),
     jobs: commit.jobs.filter(stays),
     heads: commit.heads.filter(stays),
     records: commit.records.filter(stays),

@@ -3,6 +3,7 @@ import type { Effect, ErrorFacts, IndexedError } from '../../core/events.ts'
 import type { BatchFacts } from '../../core/facts.ts'
 import { restart, restoreBatch, type SavedJobs } from '../../core/restart.ts'
 import { Job } from '../../core/states.ts'
+import { TenantMovedError } from '../../errors.ts'
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { BatchHistory, BatchRow, PlanColumns, Store } from '../../store/store.ts'
 import type { BatchHeader } from '../views.ts'
@@ -11,6 +12,7 @@ import type { Hosts } from './hosts.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { LiveBatches } from './live-batches.ts'
 import type { Runtime } from './runtime.ts'
+import type { Tenant } from './tenants.ts'
 
 /** How many specs are read at once to find the hosts of queued jobs. */
 const CHUNK = 1_000
@@ -53,8 +55,10 @@ export class Recovery {
   /**
    * Resolves with the number of batches taken up, once all of them are: only then does the first job start.
    * @param tenantId - Whose. Default: everybody's.
+   * @throws {TenantMovedError} it is another engine's by now, and nothing of it runs here.
    */
   async run(tenantId?: string): Promise<number> {
+    const whose = tenantId === undefined ? null : this.#runtime.tenants.get(tenantId)
     const found: { live: LiveBatch; effects: Effect[] }[] = []
     // Both are written by the engine, from these types.
     const saved = (await this.#store.unfinished(tenantId)).map((row) => ({
@@ -64,10 +68,20 @@ export class Recovery {
     }))
     const orders = this.#orders(saved)
     for await (const [batch, history] of this.#histories(saved))
-      found.push(await this.#takeUp(batch, history, orders.get(batch.row.no) ?? []))
+      found.push(await this.#takeUp(batch, history, orders.get(batch.row.no) ?? [], whose))
+    if (whose?.deleted) throw this.#dropped(found)
     for (const { live, effects } of found) this.#runtime.enter(live, effects, { kick: false })
     this.#runtime.kick()
     return found.length
+  }
+
+  /** Whose they were has moved meanwhile, and comes back, if it does, as another. */
+  #dropped(found: readonly { live: LiveBatch }[]): TenantMovedError {
+    for (const { live } of found) {
+      live.close()
+      this.#hosts.release(live.queue)
+    }
+    return new TenantMovedError()
   }
 
   /** The places of all submissions and appends in the order of acceptance, by batch: that of their instants. */
@@ -99,10 +113,11 @@ export class Recovery {
     { row, header, facts }: SavedBatch,
     history: BatchHistory,
     places: readonly Place[],
+    whose: Tenant | null,
   ): Promise<{ live: LiveBatch; effects: Effect[] }> {
     const failures = await this.#failures(row, facts, history)
     const jobs: SavedJobs = { ...history, failures, plan: (index) => planOf(history.plans, index) }
-    const live = this.#newLive(row, header, facts, jobs)
+    const live = this.#newLive(row, header, facts, jobs, whose ?? this.#runtime.tenants.get(row.tenantId))
     for (const { from, order } of places) live.orders.push({ from, order })
     await this.#queue(live, history)
     const specs = this.#resumable(live, history)
@@ -121,8 +136,7 @@ export class Recovery {
     return [{ index: winner, type, code, message }, ...failures]
   }
 
-  #newLive(row: BatchRow, header: BatchHeader, facts: BatchFacts, jobs: SavedJobs): LiveBatch {
-    const tenant = this.#runtime.tenants.get(row.tenantId)
+  #newLive(row: BatchRow, header: BatchHeader, facts: BatchFacts, jobs: SavedJobs, tenant: Tenant): LiveBatch {
     const plan: BatchPlan = header
     const core = restoreBatch(plan, facts, row.seq, row, jobs)
     const live = this.#batches.make({ id: row.id, no: row.no, tenant, header, core })
