@@ -102,15 +102,18 @@ interface Replay {
 /**
  * The invariants of semantics.md 6 over the whole log of one drained batch, by a model of its own: it knows states,
  * events and policies, and nothing of the engine. Replays the events, and compares what comes out with the views.
+ *
+ * @param options.restarts - Whether jobs may have been put back into the queue, by whoever took the batch up from one that is gone.
  */
 export function checkLog(
   events: readonly WireEvent[],
   batch: WireBatch,
   jobs: readonly WireJob[],
   shielded: ReadonlySet<number> = new Set(),
+  { restarts = false }: { restarts?: boolean } = {},
 ): void {
   checkNumbers(events, batch)
-  const replay = replayOf(events, batch, shielded)
+  const replay = replayOf(events, batch, shielded, restarts)
   checkJobs(replay, batch, jobs)
   checkCompletions(events, jobs)
   checkBatch(replay, batch)
@@ -130,7 +133,12 @@ function checkNumbers(events: readonly WireEvent[], batch: WireBatch): void {
 }
 
 /** Invariants 1, 2 and 5, event by event. */
-function replayOf(events: readonly WireEvent[], batch: WireBatch, shielded: ReadonlySet<number>): Replay {
+function replayOf(
+  events: readonly WireEvent[],
+  batch: WireBatch,
+  shielded: ReadonlySet<number>,
+  restarts: boolean,
+): Replay {
   const replay: Replay = {
     jobs: [],
     aborting: null,
@@ -142,10 +150,23 @@ function replayOf(events: readonly WireEvent[], batch: WireBatch, shielded: Read
   }
   for (const event of events) {
     expect(replay.drained, 'an event follows batch.drained').toBe(false)
-    if (event.type.startsWith('job.')) replayJob(replay, event, shielded)
+    if (restarts && isRequeued(event)) requeue(replay, event)
+    else if (event.type.startsWith('job.')) replayJob(replay, event, shielded)
     else replayBatch(replay, event, batch, shielded)
   }
   return replay
+}
+
+/** A first `job.queued` has no attempt. */
+function isRequeued({ type, attempt }: WireEvent): boolean {
+  return type === 'job.queued' && attempt !== undefined
+}
+
+/** Whoever ran the job is gone. */
+function requeue(replay: Replay, { index = -1, attempt, seq }: WireEvent): void {
+  const job = replay.jobs[index]
+  expect([job?.state, attempt], `job.queued of job ${index} (seq ${seq})`).toEqual(['running', job.started + 1])
+  job.state = 'queued'
 }
 
 function replayJob(replay: Replay, event: WireEvent, shielded: ReadonlySet<number>): void {
@@ -335,7 +356,9 @@ export function mostAtOnce(logs: readonly (readonly WireEvent[])[]): number {
         started.add(index)
         return [{ at, by: 1 }]
       }
-      if (!type.startsWith('job.') || !ENDS.has(type.slice(4)) || !started.has(index)) return []
+      if (!type.startsWith('job.') || !(ENDS.has(type.slice(4)) || type === 'job.queued')) return []
+      // Put back into the queue, it holds none.
+      if (!started.delete(index)) return []
       return [{ at, by: -1 }]
     })
   })

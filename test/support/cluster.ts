@@ -201,7 +201,7 @@ export class Tenant {
     const caller = this.at(node)
     for (const { id, shielded } of this.submitted) {
       const { batch, jobs, events } = await caller.ended(id)
-      checkLog(events, batch, jobs, shielded)
+      checkLog(events, batch, jobs, shielded, { restarts: true })
       if (batch.maxConcurrency !== null) checkCap([events], batch.maxConcurrency)
     }
   }
