@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
+import { atStart } from './engine/cluster/open-redis.ts'
 import { Replica, type ReplicaEvents } from './engine/cluster/replica.ts'
 import type { Engine, TenantSettings } from './engine/engine.ts'
 import type { JobKind } from './jobs/kind.ts'
@@ -29,11 +30,23 @@ export interface ReplicaParts {
   close(): Promise<void>
 }
 
-/** Build the engine of a replica and what is under it. @throws {StoreUnusableError} when there is no Redis. */
-export async function wireReplica(
-  config: Config & { redisUrl: string },
-  around: { clock: Clock; logger: FastifyBaseLogger; custom: readonly JobKind[] },
-): Promise<ReplicaParts> {
+/** What a replica is told beside its settings. */
+interface Around {
+  clock: Clock
+  logger: FastifyBaseLogger
+  custom: readonly JobKind[]
+}
+
+/** Build the engine of a replica and what is under it. @throws {StoreUnusableError} when there is no Redis that will do. */
+export async function wireReplica(config: Config & { redisUrl: string }, around: Around): Promise<ReplicaParts> {
+  try {
+    return await build(config, around)
+  } catch (error) {
+    throw atStart(error, config.redisUrl)
+  }
+}
+
+async function build(config: Config & { redisUrl: string }, around: Around): Promise<ReplicaParts> {
   const { clock, logger } = around
   const modules = await machinery()
   const works = buildWorks(config, around, modules)
@@ -51,9 +64,18 @@ export async function wireReplica(
   })
   const { engine, store } = replica
   const tenants = new TenantSync(store, engine)
-  if (vault !== undefined) await checkKey(vault, replica, logger)
-  await tenants.read()
-  await replica.begin()
+  const close = async () => {
+    await replica.close()
+    await works.egress.close()
+  }
+  try {
+    if (vault !== undefined) await checkKey(vault, replica, logger)
+    await tenants.read()
+    await replica.begin()
+  } catch (error) {
+    await close()
+    throw error
+  }
   return {
     engine,
     store,
@@ -68,10 +90,7 @@ export async function wireReplica(
           eventsOf(logger).failed(error)
         }
       }),
-    async close() {
-      await replica.close()
-      await works.egress.close()
-    },
+    close,
   }
 }
 
@@ -81,6 +100,7 @@ function eventsOf(logger: FastifyBaseLogger): ReplicaEvents {
       state === 'ready'
         ? logger.info({ role }, 'connected to Redis')
         : logger.warn({ role, reason: code }, 'the connection to Redis is gone, it is tried again'),
+    risky: (reason) => logger.warn({ reason }, 'this Redis may lose what it was told'),
     joined: (facts) => logger.info(facts, 'joined the cluster'),
     lost: (facts) => logger.warn(facts, 'the lease is lost, what ran here goes on elsewhere'),
     stale: (facts) => logger.warn(facts, 'a tenant is owned elsewhere, its work here was stopped'),

@@ -13,6 +13,7 @@ const HELP = `gatherd backup: copy the store of GATHERD_DATA_DIR into one file, 
 The copy is of one moment, and has what that moment's callers had been told. It holds what tenants sent: only its owner can
 read it, and it should stay so. To restore it, put it into an empty data directory under the name gatherd.db, with the
 gatherd.key of the old one beside it, if that had one: secret headers are encrypted with it, and the copy does not have it.
+With GATHERD_REDIS_URL the store is in Redis, and backups are Redis's: docs/operations.md.
 
   --force                   replace the file, if there is one
   --no-check                do not run "gatherd check" on the copy before it gets its name
@@ -35,7 +36,12 @@ export const backup: Command = async (io) => {
   const [file] = positionals
   if (file === undefined || positionals.length > 1)
     throw new ConfigError(`Name one file to write the backup to.\n\n${HELP}`)
-  const { dataDir } = readConfig(io.env)
+  const { dataDir, redisUrl } = readConfig(io.env)
+  if (redisUrl !== undefined)
+    throw new ConfigError(
+      'gatherd backup copies the store of one process, and GATHERD_REDIS_URL is set: this store is in Redis. Back up its append-only ' +
+        'file or a snapshot (BGSAVE); docs/operations.md says how.',
+    )
   if (dataDir === IN_MEMORY)
     throw new ConfigError(`GATHERD_DATA_DIR is ${IN_MEMORY}: such a store is in no file, there is nothing to back up.`)
   const interruption = interruptible(io)

@@ -6,6 +6,7 @@ import { adminKeys } from './keys/admin-api.ts'
 import { type KeyDesk, type KeyInfo, keyTable } from './keys/desk.ts'
 import { directoryKeys } from './keys/directory.ts'
 import { expiryAfter } from './keys/expiry.ts'
+import { sharedKeys } from './keys/shared.ts'
 import { parsed } from './options.ts'
 
 const HELP = `gatherd keys: make, list and revoke API keys.
@@ -15,7 +16,8 @@ const HELP = `gatherd keys: make, list and revoke API keys.
   gatherd keys revoke <key id> [--tenant default]
 
 "create" prints the key on standard output, this once: it is kept nowhere. A tenant that does not exist yet is made.
-The keys of GATHERD_DATA_DIR are changed in place, which needs the service to be stopped. While it runs, ask it:
+With GATHERD_REDIS_URL the keys are in that Redis, and what is changed holds for all replicas at once. Else those of
+GATHERD_DATA_DIR are changed in place, which needs the service to be stopped. While it runs, ask it:
 
   --url <http://host:port>  where the service is; GATHERD_URL is not read, so that no shell's variable redirects this
   --admin-key <key>         its GATHERD_ADMIN_KEY; better passed in that variable, as arguments can be seen by others
@@ -39,7 +41,7 @@ const OPTIONS = {
 
 type Values = NonNullable<ReturnType<typeof parsed<typeof OPTIONS>>>['values']
 
-/** Make, list or revoke keys, in the data directory or by the admin API of a running service. */
+/** Make, list or revoke keys, in the data directory, in Redis, or by the admin API of a running service. */
 export const keys: Command = async (io) => {
   const given = parsed(io, HELP, OPTIONS)
   if (given === null) return 0
@@ -105,7 +107,8 @@ async function openDesk({ env }: Io, values: Values, mayCreate: boolean): Promis
   const config = readConfig(env)
   const adminKey = values['admin-key'] ?? config.adminKey
   if (values.url !== undefined) return adminKeys(values.url, adminKey)
-  return await directoryKeys(config, mayCreate)
+  const { redisUrl } = config
+  return redisUrl === undefined ? await directoryKeys(config, mayCreate) : await sharedKeys(redisUrl)
 }
 
 /** As the API names tenants. */

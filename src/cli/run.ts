@@ -73,6 +73,7 @@ function configOf(env: Io['env']): Config {
   return {
     ...config,
     dataDir: IN_MEMORY,
+    redisUrl: undefined,
     tenantConcurrency: config.maxConcurrency,
     maxQueuedJobs: MAX_JOBS_EVER,
     maxBatchJobs: MAX_JOBS_EVER,

@@ -34,7 +34,7 @@ export const serve: Command = async (io) => {
     onFatal,
   })
   const url = await listen(service, config)
-  logger.info({ listeningOn: url, dataDir: config.dataDir, version: packageJson.version }, 'listening')
+  logger.info({ listeningOn: url, ...storeOf(config), version: packageJson.version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
   io.stdout.write(greeting(url, await service.keys.first()))
   // Now, for a process that is killed leaves none behind.
@@ -45,6 +45,11 @@ export const serve: Command = async (io) => {
   await service.close()
   logger.info({}, 'stopped')
   return 0
+}
+
+/** For the log. The URL of a Redis has a password in it. */
+function storeOf({ redisUrl, dataDir }: Config) {
+  return redisUrl === undefined ? { store: 'SQLite', dataDir } : { store: 'Redis' }
 }
 
 async function listen(service: Service, { host, port }: Config): Promise<string> {

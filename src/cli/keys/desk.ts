@@ -12,7 +12,7 @@ export interface KeyInfo {
   revokedAt: string | null
 }
 
-/** Where keys are made, listed and revoked: a data directory, or a running service. */
+/** Where keys are made, listed and revoked: a data directory, a Redis, or a running service. */
 export interface KeyDesk {
   /** Makes the tenant as well, when there is none: `isNewTenant`. `expiresAt` is ISO 8601 UTC; null: never. */
   create(

@@ -1,13 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { KeyRing } from '../../auth/keyring.ts'
-import { systemClock } from '../../clock.ts'
 import type { Config } from '../../config.ts'
-import { ConfigError, NotFoundError, StoreUnusableError } from '../../errors.ts'
-import { findTenant, keyView } from '../../http/tenants.ts'
+import { ConfigError, StoreUnusableError } from '../../errors.ts'
 import { DATABASE_FILE, IN_MEMORY } from '../../store/sqlite/open.ts'
 import { SqliteStore } from '../../store/sqlite/store.ts'
-import { type KeyDesk, noSuchKey } from './desk.ts'
+import type { KeyDesk } from './desk.ts'
+import { storeDesk } from './store-desk.ts'
 
 /**
  * The keys of a data directory that no service runs on. With `mayCreate` it is made where there is none.
@@ -22,27 +20,7 @@ export async function directoryKeys(config: Config, mayCreate: boolean): Promise
       `There is no database in ${dataDir}, so there are no keys. GATHERD_DATA_DIR says where it is.`,
     )
   const store = await open(config)
-  const ring = new KeyRing({ store, clock: systemClock })
-  await ring.load({ first: false })
-  return {
-    async create(tenantId, { name, scopes, expiresAt }) {
-      const isNewTenant = !(await hasTenant(store, tenantId))
-      if (isNewTenant) await store.putTenant({ id: tenantId, settings: {}, createdAt: Math.floor(systemClock.now()) })
-      const expiry = expiresAt === null ? null : Date.parse(expiresAt)
-      const { row, text } = await ring.create({ tenantId, name, scopes, expiresAt: expiry })
-      return { made: { ...keyView(row), key: text }, isNewTenant }
-    },
-    async list(tenantId) {
-      await findTenant(store, tenantId).catch(() => refuse(`There is no tenant "${tenantId}" in ${dataDir}.`))
-      return ring.list(tenantId).map(keyView)
-    },
-    async revoke(tenantId, keyId) {
-      await ring.revoke(tenantId, keyId).catch((error: unknown) => {
-        throw error instanceof NotFoundError ? noSuchKey(tenantId, keyId) : error
-      })
-    },
-    close: () => store.close(),
-  }
+  return await storeDesk({ store, place: dataDir, close: () => store.close() })
 }
 
 async function open({ dataDir, host, port }: Config): Promise<SqliteStore> {
@@ -62,12 +40,4 @@ async function open({ dataDir, host, port }: Config): Promise<SqliteStore> {
 function serviceUrl(host: string, port: number): string {
   const reached = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
   return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port === 0 ? '<its port>' : port}`
-}
-
-async function hasTenant(store: SqliteStore, tenantId: string): Promise<boolean> {
-  return (await store.tenants()).some(({ id }) => id === tenantId)
-}
-
-function refuse(message: string): never {
-  throw new ConfigError(message)
 }

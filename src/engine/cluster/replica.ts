@@ -1,21 +1,18 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../clock.ts'
-import { StoreUnusableError } from '../../errors.ts'
 import { RedisStore } from '../../store/redis/store.ts'
 import type { LocalEngine } from '../local/engine.ts'
 import { within } from '../local/within.ts'
 import { Bus } from './bus.ts'
-import { type ConnectionReport, Connections } from './connections.ts'
+import type { ConnectionReport, Connections } from './connections.ts'
 import { ClusterEngine } from './engine.ts'
 import { Holdings } from './holdings.ts'
 import { Membership } from './membership.ts'
 import type { Watches } from './observe.ts'
+import { openRedis } from './open-redis.ts'
 import { ORPHANS_CHANNEL, Ownership } from './ownership.ts'
 import { BusPeers } from './peers.ts'
 import { Sweep } from './sweep.ts'
-
-/** How long a start waits for Redis. */
-const CONNECT_MS = 10_000
 
 /** A tenant may be without an owner for a lease, and a little more until the next one has found it. */
 const BEYOND_LEASE_MS = 5_000
@@ -26,6 +23,8 @@ const WATCH_MS = 1_000
 /** What whoever runs the service should hear of. */
 export interface ReplicaEvents {
   connection(report: ConnectionReport): void
+  /** The server is set up so that it could lose what it was told. */
+  risky?(reason: string): void
   joined(facts: { replicaId: string }): void
   /** It has no lease any more: all that ran here was told to stop, and goes on elsewhere. */
   lost(facts: { replicaId: string; tenants: number }): void
@@ -59,10 +58,10 @@ export class Replica {
 
   /** Connect. Nothing is taken up before `begin`. @throws {StoreUnusableError} {ConfigError} */
   static async start(options: ReplicaOptions): Promise<Replica> {
-    const { clock, events } = options
-    const connections = new Connections({ url: options.url, clock, onState: (report) => events.connection(report) })
+    const { url, clock, events } = options
+    const { connections, risks } = await openRedis({ url, clock, onState: (report) => events.connection(report) })
+    for (const reason of risks) events.risky?.(reason)
     try {
-      await untilReady(connections, clock)
       return await Replica.#assemble(options, connections)
     } catch (cause) {
       await connections.close()
@@ -192,18 +191,6 @@ export class Replica {
     await this.#membership.start()
     this.#holdings.start()
     this.#sweep.start()
-  }
-}
-
-async function untilReady(connections: Connections, clock: Clock): Promise<void> {
-  const late = new AbortController()
-  const timer = clock.after(CONNECT_MS, () => late.abort())
-  try {
-    await connections.untilReady(late.signal)
-  } catch (cause) {
-    throw new StoreUnusableError('The Redis of GATHERD_REDIS_URL cannot be reached; the log says why.', { cause })
-  } finally {
-    timer.cancel()
   }
 }
 
