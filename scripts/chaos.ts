@@ -9,6 +9,8 @@ const HELP = `npm run chaos: kill the service again and again, and check that no
 
   --rounds N   rounds to play, each on a new data directory (10)
   --seed S     of the first round, the next has S + 1 (drawn from the clock)
+  --replicas N replicas over a Redis, also stopped for a while, and their Redis killed; 0: one process (0)
+  --batches N  batches of each of the four clients (6)
   --kills N    times the service is ended in a round (4)
 `
 
@@ -17,6 +19,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '10' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     kills: { type: 'string', default: '4' },
+    replicas: { type: 'string', default: '0' },
+    batches: { type: 'string', default: '6' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -26,9 +30,10 @@ async function main(): Promise<number> {
     process.stdout.write(HELP)
     return 0
   }
-  const [rounds, first, kills] = [Number(values.rounds), Number(values.seed), Number(values.kills)]
-  if (![rounds, first, kills].every((value) => Number.isSafeInteger(value) && value >= 0)) {
-    process.stderr.write(`npm run chaos: --rounds, --seed and --kills are whole numbers.\n`)
+  const numbers = [values.rounds, values.seed, values.kills, values.replicas, values.batches].map(Number)
+  const [rounds, first, kills, replicas, batches] = numbers
+  if (!numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) {
+    process.stderr.write(`npm run chaos: --rounds, --seed, --kills, --replicas and --batches are whole numbers.\n`)
     return 2
   }
   const sums = {
@@ -36,6 +41,8 @@ async function main(): Promise<number> {
     jobs: 0,
     kills: 0,
     terms: 0,
+    pauses: 0,
+    redis: 0,
     repeated: 0,
     interrupted: 0,
     unrecorded: 0,
@@ -44,12 +51,14 @@ async function main(): Promise<number> {
   }
   let failed = 0
   for (let seed = first; seed < first + rounds; seed++) {
-    const report = await runRound({ seed, kills, clients: 4, batches: 6, timeoutMs: 45_000 })
+    const report = await runRound({ seed, kills, replicas, clients: 4, batches, timeoutMs: 45_000 + 5_000 * kills })
     for (const name of [
       'batches',
       'jobs',
       'kills',
       'terms',
+      'pauses',
+      'redis',
       'repeated',
       'interrupted',
       'unrecorded',
@@ -60,19 +69,19 @@ async function main(): Promise<number> {
     if (report.violations.length > 0) failed++
     show(seed, report)
   }
-  const { batches, jobs, terms, repeated, interrupted, unrecorded, lost, doubled } = sums
+  const { jobs, terms, pauses, redis, repeated, interrupted, unrecorded, lost, doubled } = sums
   process.stdout.write(
-    `${rounds} rounds from seed ${first}: ${batches} batches, ${jobs} jobs, ${sums.kills} kills, ${terms} SIGTERMs; ` +
+    `${rounds} rounds from seed ${first}: ${sums.batches} batches, ${jobs} jobs, ${sums.kills} kills, ${terms} SIGTERMs, ${pauses} pauses, ${redis} ends of Redis; ` +
       `${repeated} jobs made again, ${interrupted} interrupted, ${unrecorded} with an unrecorded start; ` +
       `${lost} lost, ${doubled} doubled, ${failed} rounds failed\n`,
   )
   return failed === 0 ? 0 : 1
 }
 
-function show(seed: number, { batches, jobs, kills, terms, violations }: RoundReport): void {
+function show(seed: number, { batches, jobs, kills, terms, pauses, redis, violations }: RoundReport): void {
   const verdict = violations.length === 0 ? 'ok' : 'FAILED'
   process.stdout.write(
-    `seed ${seed}: ${batches} batches, ${jobs} jobs, ${kills} kills, ${terms} SIGTERMs: ${verdict}\n`,
+    `seed ${seed}: ${batches} batches, ${jobs} jobs, ${kills} kills, ${terms} SIGTERMs, ${pauses} pauses, ${redis} of Redis: ${verdict}\n`,
   )
   for (const violation of violations.slice(0, 20)) process.stdout.write(`  ${violation}\n`)
   if (violations.length > 20) process.stdout.write(`  and ${violations.length - 20} more\n`)

@@ -1,18 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ADMIN_KEY, Installation } from '../../test/support/process.ts'
+import { ADMIN_KEY } from '../../test/support/process.ts'
 import { Api } from './api.ts'
 import { checkBatch } from './check.ts'
 import { runClient } from './client.ts'
+import { Fleet } from './fleet.ts'
 import { Ledger } from './ledger.ts'
 import { Origin } from './origin.ts'
 import { Random } from './random.ts'
+import { Single } from './single.ts'
 import { Submissions } from './submissions.ts'
+import type { Ends, Victim } from './victim.ts'
 
 /** How hard a round is. */
 export interface RoundOptions {
   seed: number
-  /** Times the service is ended, at least. */
+  /** Times the service is harmed, at least. */
   kills: number
+  /** Replicas over a Redis; 0: one process over a directory of its own. */
+  replicas?: number
   clients: number
   /** Batches of each client. */
   batches: number
@@ -21,12 +26,9 @@ export interface RoundOptions {
 }
 
 /** What came of a round. */
-export interface RoundReport {
+export interface RoundReport extends Ends {
   batches: number
   jobs: number
-  /** Ends by SIGKILL, and by SIGTERM. */
-  kills: number
-  terms: number
   /** Jobs that a crash cut off: those made again, and those that ended so. */
   repeated: number
   interrupted: number
@@ -46,9 +48,11 @@ const CAPS: Readonly<Record<string, number>> = { acme: 4, globex: 2 }
 /** One service with its clients, ended again and again at moments that the seed decides, then checked. */
 export async function runRound(options: RoundOptions): Promise<RoundReport> {
   await using origin = await Origin.start()
-  await using installation = new Installation({ GATHERD_DRAIN_GRACE_MS: '300' })
-  const round = new Round(options, installation, origin)
-  await round.run()
+  const round = new Round(options, origin)
+  const notes = { ends: round.report, ledger: round.ledger, origin }
+  const { replicas = 0 } = options
+  await using victim = replicas > 0 ? new Fleet(notes, replicas) : new Single(notes)
+  await round.run(victim)
   return round.report
 }
 
@@ -58,6 +62,8 @@ class Round {
     jobs: 0,
     kills: 0,
     terms: 0,
+    pauses: 0,
+    redis: 0,
     repeated: 0,
     interrupted: 0,
     unrecorded: 0,
@@ -66,32 +72,32 @@ class Round {
     violations: [],
   }
   readonly #options: RoundOptions
-  readonly #installation: Installation
   readonly #origin: Origin
+  #victim!: Victim
   readonly #random: Random
-  readonly #ledger = new Ledger()
+  readonly ledger = new Ledger()
   readonly #over: AbortSignal
   readonly #tenants = new Map<string, { key: string; api: Api }>()
 
-  constructor(options: RoundOptions, installation: Installation, origin: Origin) {
+  constructor(options: RoundOptions, origin: Origin) {
     this.#options = options
-    this.#installation = installation
     this.#origin = origin
     this.#random = new Random(options.seed)
     this.#over = AbortSignal.timeout(options.timeoutMs)
   }
 
-  async run(): Promise<void> {
+  async run(victim: Victim): Promise<void> {
+    this.#victim = victim
     try {
-      await this.#installation.start()
+      await this.#victim.start()
       for (const [tenant, cap] of Object.entries(CAPS)) await this.#addTenant(tenant, cap)
       await Promise.all([this.#clients(), this.#havoc()])
       await this.#check()
     } catch (error) {
-      this.#ledger.fail(`the round broke off: ${error instanceof Error ? error.stack : error}`)
+      this.ledger.fail(`the round broke off: ${error instanceof Error ? error.stack : error}`)
       await this.#tellUnfinished()
     }
-    const { batches, repeated, interrupted, unrecorded, lost, doubled, violations } = this.#ledger
+    const { batches, repeated, interrupted, unrecorded, lost, doubled, violations } = this.ledger
     const jobs = batches.reduce((sum, batch) => sum + batch.jobs.size, 0)
     Object.assign(this.report, {
       batches: batches.length,
@@ -106,7 +112,7 @@ class Round {
   }
 
   #api(key: string): Api {
-    return new Api({ url: () => this.#installation.url, key, signal: this.#over })
+    return new Api({ url: () => this.#victim.url, key, signal: this.#over })
   }
 
   async #addTenant(tenant: string, maxConcurrency: number): Promise<void> {
@@ -123,89 +129,46 @@ class Round {
       const random = this.#random.fork()
       const submissions = new Submissions({ random: random.fork(), origin: this.#origin.url, tenant })
       const { batches } = this.#options
-      return runClient({ name: `c${nth}`, tenant, api, random, submissions, ledger: this.#ledger, batches })
+      return runClient({ name: `c${nth}`, tenant, api, random, submissions, ledger: this.ledger, batches })
     })
     await Promise.all(clients)
   }
 
-  /** Ends the service, in every way that it can be ended, and starts it again. */
+  /** Does to the service what may be done to it. */
   async #havoc(): Promise<void> {
     const random = this.#random.fork()
     for (let nth = 0; nth < this.#options.kills; nth++) {
       await sleep(random.between(30, 900))
-      await this.#end(random)
-      await this.#start(random)
+      await this.#victim.strike(random)
     }
-  }
-
-  async #end(random: Random): Promise<void> {
-    const { process } = this.#installation
-    if (random.chance(0.55)) return this.#killed(await process.end('SIGKILL'))
-    process.signal('SIGTERM')
-    if (random.chance(0.5)) {
-      await sleep(random.between(0, 350))
-      process.signal('SIGKILL')
-    }
-    this.#killed(await process.exited)
-  }
-
-  #killed({ status, signal }: { status: number | null; signal: string | null }): void {
-    if (signal === 'SIGKILL') this.report.kills++
-    else this.report.terms++
-    if (status !== null && status !== 0) this.#ledger.fail(`the service ended with ${status}: ${this.#output}`)
-    if (/"level":(50|60)/.test(this.#output)) this.#ledger.fail(`the service logged: ${this.#output}`)
   }
 
   /** What the batches that have not drained look like, when the round took too long. */
   async #tellUnfinished(): Promise<void> {
-    this.#ledger.violations.push(`the service said: ${this.#output}`)
+    this.ledger.violations.push(`the service said: ${this.#victim.said}`)
     for (const [tenant, { key }] of this.#tenants) {
-      const api = new Api({ url: () => this.#installation.url, key, signal: AbortSignal.timeout(2_000) })
-      for (const { id } of this.#ledger.batches.filter((batch) => batch.tenant === tenant)) {
+      const api = new Api({ url: () => this.#victim.url, key, signal: AbortSignal.timeout(2_000) })
+      for (const { id } of this.ledger.batches.filter((batch) => batch.tenant === tenant)) {
         const answer = await api.once('GET', `/v1/batches/${id}?include=jobs`).catch(() => null)
-        if (answer?.body.drainedAt === null) this.#ledger.fail(`has not drained: ${answer.text}`)
+        if (answer?.body.drainedAt === null) this.ledger.fail(`has not drained: ${answer.text}`)
       }
-    }
-  }
-
-  get #output(): string {
-    const { stdout, stderr } = this.#installation.process
-    return `${stdout}${stderr}`.slice(-2_000)
-  }
-
-  /** Sometimes it is killed again before it listens, while it takes up what is left. */
-  async #start(random: Random): Promise<void> {
-    for (;;) {
-      this.#origin.life++
-      this.#ledger.life++
-      const started = this.#installation.launch()
-      const early = random.chance(0.3) ? sleep(random.between(100, 700), 'early' as const) : null
-      const first = await Promise.race([started.listening, ...(early === null ? [] : [early])])
-      if (first === 'early') {
-        this.#killed(await started.end('SIGKILL'))
-        continue
-      }
-      this.#installation.url = first
-      return
     }
   }
 
   async #check(): Promise<void> {
-    const { process } = this.#installation
-    for (const batch of this.#ledger.batches) {
+    for (const batch of this.ledger.batches) {
       const api = this.#tenants.get(batch.tenant)?.api
-      if (api !== undefined) await checkBatch(batch, api, this.#ledger, this.#origin)
+      if (api !== undefined) await checkBatch(batch, api, this.ledger, this.#origin)
     }
     for (const [tenant, cap] of Object.entries(CAPS)) {
       const most = this.#origin.most.get(tenant) ?? 0
-      if (most > cap) this.#ledger.fail(`${most} requests of ${tenant} at once, ${cap} allowed`)
+      if (most > cap) this.ledger.fail(`${most} requests of ${tenant} at once, ${cap} allowed`)
       const { body } = (await this.#tenants.get(tenant)?.api.call('GET', '/v1/tenant')) ?? { body: null }
       // What is kept on disk stays until its retention is over.
       const { storedBytes: _kept, ...live } = body.usage
       const left = Object.values<number>(live).reduce((sum, each) => sum + each, 0)
-      if (left > 0) this.#ledger.fail(`${tenant} has ${JSON.stringify(body.usage)} left`)
+      if (left > 0) this.ledger.fail(`${tenant} has ${JSON.stringify(body.usage)} left`)
     }
-    const { status } = await process.end('SIGTERM')
-    if (status !== 0) this.#ledger.fail(`the service ended with ${status} at SIGTERM: ${this.#output}`)
+    await this.#victim.finish()
   }
 }
