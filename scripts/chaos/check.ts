@@ -126,7 +126,9 @@ function checkFetch({ batch, ledger, origin }: Context, what: string, body: JobB
   const hits = origin.hitsOf(new URL(String(body.url)).pathname)
   // A request that may be repeated is sent without waiting for the record of its start: a crash in between loses that.
   const recorded = isOnce(body) ? hits : hits.filter(({ life }) => life === ledger.life)
-  if (recorded.length > job.attempts || hasTwins(hits.map(({ life }) => life)))
+  // Of several replicas one may give its tenants up at any moment: it was slow, and its lease is over.
+  const isTwice = !ledger.moves && hasTwins(hits.map(({ life }) => life))
+  if (recorded.length > job.attempts || isTwice)
     ledger.fail(`${what}: ${hits.length} requests in ${job.attempts} attempts`, 'doubled')
   if (isOnce(body) && Math.max(hits.length, job.attempts) > 1)
     ledger.fail(`${what}: ${hits.length} requests`, 'doubled')

@@ -25,6 +25,7 @@ export class Fleet implements Victim, AsyncDisposable {
   constructor(notes: Notes, count: number) {
     this.#notes = notes
     this.#count = count
+    notes.ledger.moves = true
   }
 
   /** Of the replicas that listen one after the other; a request to one that stands still waits until it goes on. */

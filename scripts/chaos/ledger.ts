@@ -36,6 +36,8 @@ export class Ledger {
   /** Jobs with more requests than attempts: a crash came before the record of a start. */
   unrecorded = 0
   doubled = 0
+  /** Whether work may move while no process ends. */
+  moves = false
   /** Which process runs: the first is 1. */
   life = 1
 

@@ -119,9 +119,15 @@ export class ClusterEngine implements Engine {
       if (!(error instanceof UnreachableError)) throw error
       // The next owner has the record when it answers; what is not in it by then never will be.
       await this.router.ask('inspect', tenantId, [])
-      const row = await this.#store.batch(tenantId, id)
-      return row === null ? await this.#submitted(tenantId, id, args, options) : rowView(row)
+      return (await this.#accepted(tenantId, id, args[1])) ?? (await this.#submitted(tenantId, id, args, options))
     }
+  }
+
+  /** The answer to a submission that is on record; null: it is not. A key's first answer is what every other one will be. */
+  async #accepted(tenantId: string, id: string, { idempotency }: SubmitOptions): Promise<BatchView | null> {
+    if (idempotency !== undefined) return await this.replay(tenantId, idempotency)
+    const row = await this.#read(() => this.#store.batch(tenantId, id))
+    return row && rowView(row)
   }
 
   async forecast(tenantId: string, batch: BatchSubmission): Promise<Forecast> {

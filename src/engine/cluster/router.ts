@@ -143,7 +143,8 @@ export class Router {
     if (!this.#holdings.holds(tenantId)) throw new TenantMovedError()
     if (!OWNERS_METHODS.some((known) => known === method)) throw new Error(`No replica answers ${method}.`)
     // Checked above; the arguments are those that `ask` was given.
-    return await this.#here(method as OwnersMethod, tenantId, args as Arguments<OwnersMethod>, signal)
+    const here = () => this.#here(method as OwnersMethod, tenantId, args as Arguments<OwnersMethod>, signal)
+    return await unlessAway(here)
   }
 
   async #once<M extends OwnersMethod>(

@@ -302,3 +302,45 @@ describe('Journal', () => {
     })
   })
 })
+
+describe('a journal of a tenant that another engine goes on with', () => {
+  it('writes nothing of it any more, also not what it tried in vain, and goes on with the others', async () => {
+    const { journal, commits, retry } = start()
+    const [lost, stays] = [liveBatch({ no: 1 }), liveBatch({ no: 2 })]
+    change(journal, lost)
+    journal.addJobs(jobRows(1, 1, 1))
+    journal.record(lost, recordRow(1, 0))
+    change(journal, stays)
+    await turn()
+    commits[0].reject(new Error('away'))
+    await turn()
+    change(journal, lost)
+
+    lost.tenant.moved = 'lost'
+    await retry()
+    expect(seqsOf(commits[1].group)).toEqual({ 2: [1, 2] })
+    expect([commits[1].group.jobs, commits[1].group.records]).toEqual([[], []])
+    commits[1].resolve()
+    await turn()
+
+    expect(commits.slice(2).map(({ group }) => seqsOf(group))).toEqual([{}])
+  })
+
+  it('waits for nothing that it does not write', async () => {
+    const { journal, commits, retry } = start()
+    const lost = liveBatch({ no: 1 })
+    change(journal, lost)
+    await turn()
+    let over = false
+    void journal.committed().then(() => {
+      over = true
+    })
+    commits[0].reject(new Error('away'))
+    await turn()
+
+    lost.tenant.moved = 'lost'
+    await retry()
+
+    expect([over, commits.length, journal.healthy]).toEqual([true, 1, true])
+  })
+})
