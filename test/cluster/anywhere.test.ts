@@ -255,6 +255,25 @@ overRedis('a replica that is not the owner', () => {
       await expect.poll(async () => (await tenant.at(node).http.get(`/v1/batches/${batch.id}`)).status).toBe(401)
   })
 
+  it('has one tenant wait for nothing that 50,000 queued jobs of another do', async () => {
+    const { acme: busy, owner, other } = await acme({ maxConcurrency: 2, maxQueuedJobs: 60_000 })
+    const { acme: small } = await acme({ maxConcurrency: 2 })
+    const jobs = Array.from({ length: 10_000 }, () => ({ kind: 'sleep', durationMs: 20 }))
+    for (let nth = 0; nth < 5; nth++) {
+      const { status } = await busy.at(other).http.post('/v1/batches').send({ jobs })
+      expect(status).toBe(202)
+    }
+
+    const { batch } = await small.at(other).run({ jobs: jobs.slice(0, 20) })
+
+    expect([batch.state, await cluster.owner(small.name)]).toEqual(['succeeded', owner])
+    // Of the 20 jobs no more than 20 turns' worth went to the other tenant.
+    const { usage } = (await busy.at(other).http.get('/v1/tenant')).body
+    expect(usage.queued).toBeGreaterThan(40_000)
+    busy.at(owner).submitted.length = 0
+    await other.admin.delete(`/v1/admin/tenants/${busy.name}`).expect(204)
+  }, 60_000)
+
   it('never lets more of a tenant run than its cap, whichever replicas its jobs come from', async () => {
     const count = Number(process.env.GATHERD_TEST_TENANTS ?? 60)
     const tenants: Tenant[] = []

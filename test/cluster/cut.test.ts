@@ -75,4 +75,20 @@ overRedis('without Redis', { timeout: 30_000 }, () => {
       for (const node of cluster.nodes) expect((await node.anybody.get('/livez')).status).toBe(200)
     },
   )
+
+  it('leaves in peace, with what was accepted on record', async () => {
+    await using cluster = await Cluster.start({ replicas: 2, env: { GATHERD_DRAIN_GRACE_MS: '100' } })
+    const [leaving, other] = cluster.nodes
+    const tenant = await cluster.tenant('acme')
+    await cluster.settle(tenant, leaving)
+    const { id } = await tenant.at(leaving).submit({ jobs: Array(20).fill({ kind: 'sleep', durationMs: 30 }) })
+
+    await cluster.redis.kill()
+    expect(await leaving.end('SIGTERM')).toEqual({ status: 0, signal: null })
+    await cluster.redis.start()
+    await other.readyIs(200)
+
+    const { batch } = await tenant.at(other).drained(id)
+    expect([batch.state, batch.counts.succeeded]).toEqual(['succeeded', 20])
+  })
 })

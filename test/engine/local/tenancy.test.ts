@@ -1,0 +1,208 @@
+import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { LocalEngine } from '../../../src/engine/local/engine.ts'
+import { TenantMovedError } from '../../../src/errors.ts'
+import { defineKind } from '../../../src/jobs/custom.ts'
+import type { CommonSpec, JobKind } from '../../../src/jobs/kind.ts'
+import { Vault } from '../../../src/secrets/vault.ts'
+import type { Store } from '../../../src/store/store.ts'
+import { directStore } from '../../store/sqlite/direct-store.ts'
+import { FakeClock, turn } from '../../support/fake-clock.ts'
+import { DEFAULTS } from './live.ts'
+
+const ACME = 'acme'
+
+/** Engines that share a store, as replicas do; each says in `began` and `aborted` what it runs. */
+class Shared implements AsyncDisposable {
+  readonly clock = new FakeClock()
+  readonly store = directStore(':memory:')
+  readonly engines: LocalEngine[] = []
+  /** Waited for before the store says what has not drained. */
+  reading: Promise<void> = Promise.resolve()
+
+  /** A further engine, with what it began and what it was told to stop. */
+  join() {
+    const began: string[] = []
+    const aborted: string[] = []
+    const release = new Map<string, () => void>()
+    const work = defineKind({
+      name: 'work',
+      spec: z.strictObject({}),
+      run: ({ name = '' }, { signal }) =>
+        new Promise((resolve, reject) => {
+          began.push(name)
+          release.set(name, () => resolve(name))
+          signal.addEventListener('abort', () => {
+            aborted.push(name)
+            reject(signal.reason)
+          })
+        }),
+    })
+    const refuse = () => {
+      throw new Error('Nothing of the sort was to happen.')
+    }
+    const engine = new LocalEngine({
+      vault: new Vault([Buffer.alloc(32, 'key')]),
+      store: this.#slow(this.store),
+      clock: this.clock,
+      // As the table of kinds holds it.
+      kinds: new Map([['work', work as JobKind]]),
+      maxConcurrency: 100,
+      hostConcurrency: 1,
+      tenantDefaults: { ...DEFAULTS, maxConcurrency: 2 },
+      retentionMs: 1_000,
+      durable: true,
+      events: { stuck: refuse, commitFailed: refuse, retentionFailed: refuse, secretUnreadable: refuse },
+    })
+    this.engines.push(engine)
+    return { engine, began, aborted, finish: (name: string) => release.get(name)?.() }
+  }
+
+  async submit(engine: LocalEngine, names: string[]): Promise<string> {
+    const batch = { name: null, labels: {}, timeoutMs: null, maxConcurrency: null, open: false, context: {} }
+    const jobs = names.map((name) => ({ kind: 'work', name }) as CommonSpec)
+    const { id } = await engine.submit(ACME, { ...batch, policy: 'all_settled', n: null, hedgeDelayMs: null, jobs })
+    await settled()
+    return id
+  }
+
+  async log(id: string): Promise<string[]> {
+    const row = await this.store.batch(ACME, id)
+    const { events } = await this.store.log(row?.no ?? 0, { after: 0, limit: 1_000, completionsOnly: false })
+    return events.map(({ type, json }) => [type, JSON.parse(json).index ?? ''].join(' ').trim())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const engine of this.engines) await engine.shutdown()
+    await this.store.close()
+  }
+
+  #slow(store: Store): Store {
+    return new Proxy(store, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name)
+        if (name !== 'unfinished') return typeof value === 'function' ? value.bind(target) : value
+        return async (...args: unknown[]) => {
+          const rows = await value.apply(target, args)
+          await this.reading
+          return rows
+        }
+      },
+    })
+  }
+}
+
+async function settled(): Promise<void> {
+  for (let nth = 0; nth < 12; nth++) await turn()
+}
+
+describe('a tenant that is handed over', () => {
+  it('starts nothing more here, and goes on elsewhere with nothing lost', async () => {
+    await using shared = new Shared()
+    const [here, there] = [shared.join(), shared.join()]
+    const id = await shared.submit(here.engine, ['a', 'b', 'c'])
+    expect(here.began).toEqual(['a', 'b'])
+
+    const handed = here.engine.tenancy.handOver(ACME, 1_000)
+    here.finish('a')
+    await settled()
+    expect(here.began).toEqual(['a', 'b'])
+    await shared.clock.elapse(1_000)
+    expect([await handed, here.aborted]).toEqual([true, ['b']])
+    expect(here.engine.tenancy.hasWork(ACME)).toBe(false)
+
+    expect(await there.engine.tenancy.adopt(ACME)).toBe(1)
+    await settled()
+    expect(there.began.toSorted()).toEqual(['b', 'c'])
+    there.finish('b')
+    there.finish('c')
+    await settled()
+
+    const log = await shared.log(id)
+    expect(log.filter((each) => each.startsWith('job.succeeded')).toSorted()).toEqual(
+      [0, 1, 2].map((i) => `job.succeeded ${i}`),
+    )
+    expect(log.at(-1)).toBe('batch.drained')
+    expect(here.began).toEqual(['a', 'b'])
+  })
+
+  it('has no work left when all of it ends in time, and waits no longer than for that', async () => {
+    await using shared = new Shared()
+    const here = shared.join()
+    await shared.submit(here.engine, ['a'])
+
+    const handed = here.engine.tenancy.handOver(ACME, 60_000)
+    here.finish('a')
+    await settled()
+
+    expect([await handed, here.aborted]).toEqual([false, []])
+  })
+
+  it('keeps its settings for when it comes back', async () => {
+    await using shared = new Shared()
+    const here = shared.join()
+    here.engine.applyTenant(ACME, { maxConcurrency: 1 })
+
+    await here.engine.tenancy.handOver(ACME, 0)
+    await here.engine.tenancy.adopt(ACME)
+    await shared.submit(here.engine, ['a', 'b'])
+
+    expect(here.began).toEqual(['a'])
+  })
+})
+
+describe('a tenant that is lost', () => {
+  it('is stopped at once, and nothing of it is written any more', async () => {
+    await using shared = new Shared()
+    const [here, there] = [shared.join(), shared.join()]
+    const id = await shared.submit(here.engine, ['a', 'b', 'c'])
+    const before = await shared.log(id)
+
+    here.engine.tenancy.lose(ACME)
+    expect(here.aborted).toEqual(['a', 'b'])
+    await settled()
+
+    expect([await shared.log(id), here.began]).toEqual([before, ['a', 'b']])
+    await there.engine.tenancy.adopt(ACME)
+    await settled()
+    expect(there.began.toSorted()).toEqual(['a', 'b'])
+  })
+
+  it('while it is taken up: nothing of it runs here', async () => {
+    await using shared = new Shared()
+    const [first, here] = [shared.join(), shared.join()]
+    await shared.submit(first.engine, ['a', 'b'])
+    first.engine.tenancy.lose(ACME)
+    await settled()
+    const reading = Promise.withResolvers<void>()
+    shared.reading = reading.promise
+
+    const adopting = here.engine.tenancy.adopt(ACME)
+    await settled()
+    here.engine.tenancy.lose(ACME)
+    reading.resolve()
+
+    await expect(adopting).rejects.toBeInstanceOf(TenantMovedError)
+    await settled()
+    expect([here.began, here.engine.tenancy.hasWork(ACME)]).toEqual([[], false])
+  })
+
+  it('and taken up again by the same engine runs once, with all its slots', async () => {
+    await using shared = new Shared()
+    const here = shared.join()
+    const id = await shared.submit(here.engine, ['a', 'b', 'c'])
+
+    here.engine.tenancy.lose(ACME)
+    expect(await here.engine.tenancy.adopt(ACME)).toBe(1)
+    await settled()
+    expect(here.began.slice(2).toSorted()).toEqual(['a', 'b'])
+    for (const name of ['a', 'b']) here.finish(name)
+    await settled()
+    here.finish('c')
+    await settled()
+
+    const log = await shared.log(id)
+    expect(log.filter((each) => each.startsWith('job.succeeded'))).toHaveLength(3)
+    expect(log.at(-1)).toBe('batch.drained')
+  })
+})
