@@ -19,19 +19,27 @@ export class RedisServer implements AsyncDisposable {
   readonly port: number
   readonly #dir = tempDir()
   readonly #appendOnly: boolean
+  readonly #fsync: 'always' | 'no'
   readonly #clients = new Set<Redis>()
   #child: ChildProcess | null = null
   readonly #killAtExit = () => void this.#child?.kill('SIGKILL')
 
-  private constructor(port: number, appendOnly: boolean) {
+  private constructor(port: number, appendOnly: boolean, fsync: 'always' | 'no') {
     this.port = port
     this.#appendOnly = appendOnly
+    this.#fsync = fsync
     process.once('exit', this.#killAtExit)
   }
 
-  /** @param options.appendOnly - Keep everything, fsynced at each command; else nothing outlives the server. */
-  static async start({ appendOnly = false } = {}): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), appendOnly)
+  /** @param options.appendOnly - Keep everything, by default fsynced at each command; else nothing outlives the server. */
+  static async start({
+    appendOnly = false,
+    fsync = 'always',
+  }: {
+    appendOnly?: boolean
+    fsync?: 'always' | 'no'
+  } = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), appendOnly, fsync)
     await server.start()
     return server
   }
@@ -51,7 +59,7 @@ export class RedisServer implements AsyncDisposable {
 
   /** Start it again after `stop` or `kill`, with what it kept. */
   async start(): Promise<void> {
-    const keep = this.#appendOnly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']
+    const keep = this.#appendOnly ? ['--appendonly', 'yes', '--appendfsync', this.#fsync] : ['--appendonly', 'no']
     const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#dir.path, '--save', '', ...keep]
     if (BINARY === null) throw new Error(HINT)
     const [program, ...before] = [...WITH_PARENT, BINARY]
@@ -115,7 +123,8 @@ let given = 0
 
 /** The URL of an empty database on a server that the tests of this process share. No more than 16 of them at a time. */
 export async function freshRedis(): Promise<string> {
-  shared ??= RedisServer.start()
+  // As a service wants it, or it would say so; `always` would cost each test its time.
+  shared ??= RedisServer.start({ appendOnly: true, fsync: 'no' })
   const url = `${(await shared).url}/${given++ % 16}`
   const client = new Redis(url)
   await client.flushdb()
