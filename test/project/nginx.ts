@@ -52,6 +52,53 @@ export class Nginx implements AsyncDisposable {
   }
 }
 
+/** A real nginx with deploy/compose/nginx.conf, before servers of this machine. */
+export class ReplicasNginx implements AsyncDisposable {
+  readonly url: string
+  readonly #child: ChildProcess
+  readonly #dir: Disposable
+
+  private constructor(child: ChildProcess, dir: Disposable, port: number) {
+    this.#child = child
+    this.#dir = dir
+    this.url = `http://127.0.0.1:${port}`
+  }
+
+  /** @param conf - The text of the file. @param upstreams - `host:port` of each replica. */
+  static async start(conf: string, upstreams: string[]): Promise<ReplicasNginx> {
+    const dir = tempDir()
+    const port = await freePort()
+    writeFileSync(join(dir.path, 'nginx.conf'), placedWhole(conf, { dir: dir.path, port, upstreams }))
+    const args = ['-p', dir.path, '-c', 'nginx.conf', '-e', 'error.log', '-g', 'daemon off;']
+    const child = spawn('nginx', args, { stdio: 'ignore' })
+    await untilListening(port, child)
+    return new ReplicasNginx(child, dir, port)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = once(this.#child, 'exit')
+    this.#child.kill('SIGTERM')
+    await ended
+    this.#dir[Symbol.dispose]()
+  }
+}
+
+/** As `placed`; Docker's names of replicas are here their addresses, which an nginx before 1.27.3 takes as well. */
+function placedWhole(conf: string, { dir, port, upstreams }: { dir: string; port: number; upstreams: string[] }) {
+  const user = process.getuid?.() === 0 ? 'user root;\n' : ''
+  const placed = conf
+    .replaceAll('/tmp/', `${dir}/`)
+    .replace('/dev/stderr', `${dir}/error.log`)
+    .replace('worker_processes auto;', 'worker_processes 1;')
+    .replace('worker_rlimit_nofile 65536;', '')
+    .replace('worker_connections 16384;', 'worker_connections 512;')
+    .replace('listen 8080;', `listen 127.0.0.1:${port};`)
+    .replace(/^ *server gatherd:3000 resolve (.*)$/m, (_, rest) =>
+      upstreams.map((upstream) => `server ${upstream} ${rest}`).join('\n'),
+    )
+  return user + placed
+}
+
 function makeCertificate(dir: string, certificate: string): void {
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', join(dir, 'tls.key')]
   const name = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
