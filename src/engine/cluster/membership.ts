@@ -161,11 +161,18 @@ export class Membership {
     const { redis, leaseMs, info } = this.#options
     const text = JSON.stringify(info())
     const listed = redis.sadd(REPLICAS_KEY, id)
-    const beat =
-      condition === 'NX'
-        ? redis.set(heartbeatKey(id), text, 'PX', leaseMs, 'NX')
-        : redis.set(heartbeatKey(id), text, 'PX', leaseMs, 'XX')
+    if (condition === 'XX')
+      return Promise.all([this.#renew(id, text), listed.catch(unlessFull)]).then(([answer]) => answer)
+    const beat = redis.set(heartbeatKey(id), text, 'PX', leaseMs, 'NX')
     return Promise.all([beat, listed]).then(([answer]) => answer)
+  }
+
+  /** A server that is full takes no text, but lets live on what it has: being full is no reason to lose a lease. */
+  async #renew(id: string, text: string): Promise<'OK' | null> {
+    const { redis, leaseMs } = this.#options
+    const answer = await redis.set(heartbeatKey(id), text, 'PX', leaseMs, 'XX').catch(unlessFull)
+    if (answer !== undefined) return answer
+    return (await redis.pexpire(heartbeatKey(id), leaseMs)) === 1 ? 'OK' : null
   }
 
   #horizon(): number {
@@ -216,4 +223,8 @@ export class Membership {
     const { redis, onError } = this.#options
     await Promise.all([redis.del(heartbeatKey(id)), redis.srem(REPLICAS_KEY, id)]).catch(onError)
   }
+}
+
+function unlessFull(error: unknown): undefined {
+  if (!(error instanceof Error && error.message.startsWith('OOM'))) throw error
 }
