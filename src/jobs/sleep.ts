@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { MAX_DURATION_MS, MAX_JSON_DEPTH } from '../contract.ts'
-import { fitsDepth } from './fetch/json-depth.ts'
+import { fitsDepth } from '../json/depth.ts'
 import type { CommonSpec, JobKind } from './kind.ts'
 
 const SleepFields = z.strictObject({

@@ -127,6 +127,23 @@ function tries(
 }
 
 async function send(service: TestService, method: string, key: string, { path, query, headers, body }: Try) {
+  return await sendText(service, method, key, {
+    path,
+    query,
+    headers,
+    text: body === undefined ? undefined : JSON.stringify(body),
+  })
+}
+
+/** A request whose body is any text, JSON or not. */
+type TextTry = Omit<Try, 'body'> & { text: string | undefined }
+
+async function sendText(
+  service: TestService,
+  method: string,
+  key: string,
+  { path, query, headers, text: body }: TextTry,
+) {
   const text = query.map(
     ([name, value]) => `${encode(name)}=${encode(typeof value === 'object' ? JSON.stringify(value) : value)}`,
   )
@@ -137,7 +154,7 @@ async function send(service: TestService, method: string, key: string, { path, q
       authorization: `Bearer ${key}`,
       ...(body !== undefined && { 'content-type': 'application/json' }),
     },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body }),
   })
   const type = response.headers.get('content-type')?.split(';', 1)[0] ?? null
   if (type === 'text/event-stream' || type === 'application/x-ndjson') await response.body?.cancel()
@@ -147,7 +164,77 @@ async function send(service: TestService, method: string, key: string, { path, q
   return { status: response.status, type, json }
 }
 
+const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`
+const inObjects = (depth: number) => `${'{"a":'.repeat(depth)}0${'}'.repeat(depth)}`
+
+/** Bodies that nobody writes who means well: nested from just too deep to deeper than any stack, at all places; and no JSON at all. */
+const HOSTILE_TEXTS: readonly string[] = [
+  ...[33, 36, 129, 1_000, 5_000, 20_000, 120_000, 200_000].flatMap((depth) => [
+    nested(depth),
+    inObjects(depth),
+    `{"jobs":[{"kind":"sleep","durationMs":0,"result":${nested(depth)}}]}`,
+    `{"x":${nested(depth)},"jobs":[{"kind":"sleep","durationMs":0}]}`,
+    `{"reason":${inObjects(depth)}}`,
+  ]),
+  ...[
+    '[',
+    '{',
+    '"',
+    '{"jobs":',
+    '{"jobs":[}',
+    '{"jobs":[],}',
+    'nul',
+    '01',
+    '1e999',
+    '\0',
+    '\ufeff',
+    '\ufeff{}',
+    '"\\ud800"',
+  ],
+  ...[
+    '[{"__proto__":1}]',
+    '{"constructor":{"prototype":1}}',
+    '{"jobs":[]}{}',
+    ' ',
+    '[1e400]',
+    '"a\nb"',
+    '{"a":1,"a":2}',
+  ],
+]
+
 describe('every route of the document', () => {
+  it(
+    'refuses bodies that are nested too deep or are no JSON, with an Idempotency-Key and without',
+    async () => {
+      await using service = await startService({ tenants: { fuzzed: {} } })
+      const { operations } = await documentOf(service)
+      const ids = await populate(service)
+      const taking = operations.filter(({ method }) => ['post', 'put', 'patch'].includes(method))
+      const answered = new Map<string, number>()
+
+      for (const { method, path, responses } of taking) {
+        const isOperators = path.startsWith('/v1/admin')
+        const at = path.replaceAll(/\{(\w+)\}/g, (_, name) => encode(ids[name]?.[0]))
+        for (const [nth, text] of HOSTILE_TEXTS.entries()) {
+          for (const headers of [{}, { 'idempotency-key': `k${nth}` }] as Record<string, string>[]) {
+            const key = isOperators ? ADMIN_KEY : service.as('fuzzed').key
+            const { status, json } = await sendText(service, method, key, { path: at, query: [], headers, text })
+            answered.set(`${method} ${path}`, (answered.get(`${method} ${path}`) ?? 0) + 1)
+            const what = `${method} ${path} of ${text.slice(0, 60)}`
+            expect(status, what).toBeLessThan(500)
+            expect(Object.keys(responses), what).toContain(String(status))
+            if (status >= 400) expect(json, what).toMatchObject({ status, code: expect.any(String) })
+          }
+        }
+      }
+
+      expect([...answered.values()]).toEqual(taking.map(() => 2 * HOSTILE_TEXTS.length))
+      expect(taking.length).toBeGreaterThan(8)
+      expect(service.inside.engine.healthy).toBe(true)
+    },
+    TIMEOUT_MS,
+  )
+
   it(
     'answers whatever is sent with a status and a type that the document has for it, and never with a 5xx',
     async () => {

@@ -134,3 +134,26 @@ describe('Idempotency-Key', () => {
     expect(again.body).toMatchObject({ id: first.body.id, state: 'succeeded', jobs: [{ state: 'succeeded' }] })
   })
 })
+
+describe('a body that is nested too deep', () => {
+  const deep = (levels: number) =>
+    `{"jobs":${JSON.stringify(BATCH.jobs)},"x":${'['.repeat(levels)}${']'.repeat(levels)}}`
+
+  it.each([36, 128, 129, 5_000, 50_000])(
+    '%i levels are refused under a key as without one, and take no key',
+    async (levels) => {
+      await using service = await startService()
+      const send = (headers: Record<string, string>) =>
+        service.me.http
+          .post('/v1/batches')
+          .set({ 'content-type': 'application/json', ...headers })
+          .send(deep(levels))
+      const [bare, keyed] = [await send({}), await send({ 'idempotency-key': 'k' })]
+
+      expect([keyed.status, keyed.body.code]).toEqual([422, 'invalid_argument'])
+      expect(keyed.body.errors).toEqual(bare.body.errors)
+      const good = await service.me.http.post('/v1/batches').set('idempotency-key', 'k').send(BATCH).expect(202)
+      service.me.track(good.body.id)
+    },
+  )
+})

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { MAX_JSON_DEPTH } from '../../contract.ts'
 import { checkUrl, MAX_URL_LENGTH } from '../../egress/url.ts'
+import { fitsDepth } from '../../json/depth.ts'
 import { HEADER_NAME, HEADER_VALUE, headerProblems, MAX_REQUEST_HEADER_BYTES } from './header-rules.ts'
-import { fitsDepth } from './json-depth.ts'
 import type { FetchLimits } from './limits.ts'
 
 /** The methods that can be fetched with. */
