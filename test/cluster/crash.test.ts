@@ -164,4 +164,25 @@ overRedis('a replica that dies', { timeout: 30_000 }, () => {
     const ended = await Promise.all(ids.map(async (id) => (await tenant.at(other).drained(id)).batch))
     expect(ended.map(({ state }) => state)).toEqual(ids.map(() => 'succeeded'))
   })
+
+  it('and a Redis that has lost a batch: the rest of the tenant goes on, unasked', async () => {
+    const [owner, other] = cluster.nodes
+    const tenant = await ownedBy(owner, { maxConcurrency: 1 })
+    const held = `/hold/${tenant.name}`
+    const { body: lost } = await tenant
+      .at(other)
+      .http.post('/v1/batches')
+      .send({ jobs: [{ kind: 'fetch', url: cluster.origin.url(held) }] })
+    await cluster.origin.whenHit(held)
+    const { id } = await tenant.at(other).submit({ jobs: [{ kind: 'sleep', durationMs: 0 }] })
+    const client = cluster.redis.client()
+    const base = `gatherd:{${tenant.name}}:`
+    const no = await client.hget(`${base}ids`, lost.id)
+    await client.zrem(`${base}live`, String(no))
+    await client.del(...['', ':s', ':j', ':r', ':u', ':n', ':l'].map((part) => `${base}b:${no}${part}`))
+
+    cluster.origin.release(held)
+
+    expect((await tenant.at(other).drained(id)).batch.state).toBe('succeeded')
+  })
 })

@@ -117,17 +117,11 @@ export class ClusterEngine implements Engine {
       return await this.router.ask('submit', tenantId, args, options)
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error
-      // The next owner has the record when it answers; what is not in it by then never will be.
-      await this.router.ask('inspect', tenantId, [])
-      return (await this.#accepted(tenantId, id, args[1])) ?? (await this.#submitted(tenantId, id, args, options))
+      // Its owner knows, or the next one, who has the record when it answers; a key's first answer comes again.
+      const isKeyed = args[1].idempotency !== undefined
+      const accepted = isKeyed ? null : await this.router.ask('accepted', tenantId, [id])
+      return accepted ?? (await this.#submitted(tenantId, id, args, options))
     }
-  }
-
-  /** The answer to a submission that is on record; null: it is not. A key's first answer is what every other one will be. */
-  async #accepted(tenantId: string, id: string, { idempotency }: SubmitOptions): Promise<BatchView | null> {
-    if (idempotency !== undefined) return await this.replay(tenantId, idempotency)
-    const row = await this.#read(() => this.#store.batch(tenantId, id))
-    return row && rowView(row)
   }
 
   async forecast(tenantId: string, batch: BatchSubmission): Promise<Forecast> {
@@ -136,7 +130,9 @@ export class ClusterEngine implements Engine {
   }
 
   async replay(tenantId: string, idempotency: Idempotency): Promise<BatchView | null> {
-    return await this.#read(() => this.#local.replay(tenantId, idempotency))
+    const found = await this.#read(() => this.#local.replay(tenantId, idempotency))
+    // What is on record may have been refused, and be about to be taken back: its owner knows.
+    return found && (await this.router.ask('replayed', tenantId, [idempotency]))
   }
 
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {

@@ -1,12 +1,14 @@
 import type { Clock } from '../../clock.ts'
 import { OverloadedError, ShuttingDownError, TenantMovedError } from '../../errors.ts'
-import type { Engine } from '../engine.ts'
+import type { LocalEngine } from '../local/engine.ts'
 import { unlessAway } from './away.ts'
 import type { Holdings } from './holdings.ts'
 
-/** What the owner of a tenant does for the others: methods of {@link Engine} whose first argument is the tenant. */
+/** What the owner of a tenant does for the others: methods of {@link LocalEngine} whose first argument is the tenant. */
 export const OWNERS_METHODS = [
   'submit',
+  'accepted',
+  'replayed',
   'forecast',
   'append',
   'close',
@@ -23,8 +25,8 @@ export const OWNERS_METHODS = [
 /** One of {@link OWNERS_METHODS}. */
 export type OwnersMethod = (typeof OWNERS_METHODS)[number]
 
-/** An {@link Engine} as far as owners answer for it. */
-export type OwnersEngine = Pick<Engine, OwnersMethod>
+/** A {@link LocalEngine} as far as owners answer for it. */
+export type OwnersEngine = Pick<LocalEngine, OwnersMethod>
 
 type Arguments<M extends OwnersMethod> = Parameters<OwnersEngine[M]> extends [string, ...infer Rest] ? Rest : never
 type Result<M extends OwnersMethod> = Awaited<ReturnType<OwnersEngine[M]>>
@@ -69,6 +71,8 @@ const LEAVING_MS = 2_000
 
 /** What may be done again when nobody knows whether it was done. `submit` is told apart by its batch's id. */
 const REPEATABLE: ReadonlySet<OwnersMethod> = new Set<OwnersMethod>([
+  'accepted',
+  'replayed',
   'forecast',
   'close',
   'stop',

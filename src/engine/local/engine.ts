@@ -183,6 +183,19 @@ export class LocalEngine implements Engine {
     return await this.#intake.first(tenantId, idempotency)
   }
 
+  /** As `replay`, once nothing is being written. */
+  async replayed(tenantId: string, idempotency: Idempotency): Promise<BatchView | null> {
+    await this.#runtime.journal.committed()
+    return await this.replay(tenantId, idempotency)
+  }
+
+  /** A batch as it is, once nothing of it is being written; null: it was not accepted, and will not be. For who has had no answer. */
+  async accepted(tenantId: string, batchId: string): Promise<BatchView | null> {
+    await this.#runtime.journal.committed()
+    const row = await this.#store.batch(tenantId, batchId)
+    return row && rowView(row)
+  }
+
   async append(tenantId: string, batchId: string, jobs: CommonSpec[]): Promise<JsonText[]> {
     if (!this.accepting) throw new ShuttingDownError()
     const { live, row } = await this.#lookup.toChange(tenantId, batchId)

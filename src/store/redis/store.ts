@@ -139,12 +139,14 @@ export class RedisStore implements Store {
     return this.#directory.putKeyMark(mark)
   }
 
-  idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null> {
-    return this.#reader.idempotent(tenantId, key)
+  async idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null> {
+    if (this.#writer.isUncertain(tenantId)) await this.#makeCertain(tenantId)
+    return await this.#reader.idempotent(tenantId, key)
   }
 
-  batch(tenantId: string, id: string): Promise<BatchRow | null> {
-    return this.#reader.batch(tenantId, id)
+  async batch(tenantId: string, id: string): Promise<BatchRow | null> {
+    if (this.#writer.isUncertain(tenantId)) await this.#makeCertain(tenantId)
+    return await this.#reader.batch(tenantId, id)
   }
 
   batches(query: Parameters<Store['batches']>[0]): Promise<BatchRow[]> {
@@ -227,6 +229,11 @@ export class RedisStore implements Store {
   async close(): Promise<void> {
     this.#connection.redis.off('ready', this.#takeBack)
     await this.#inTurn(async () => this.#connection.close())
+  }
+
+  /** What was refused is not shown to whoever asks whether it was accepted. */
+  #makeCertain(tenantId: string): Promise<void> {
+    return this.#inTurn(() => this.#writer.takeBack(tenantId))
   }
 
   /** Read what a tenant keeps, and give only numbers above all that it had. */

@@ -72,6 +72,16 @@ export class Writer {
     await Promise.allSettled([...this.#uncertain.keys()].map((tenantId) => this.#takeBack(tenantId)))
   }
 
+  /** Whether something of a tenant was refused to its caller, and may be there until it is taken back. */
+  isUncertain(tenantId: string): boolean {
+    return (this.#uncertain.get(tenantId)?.size ?? 0) > 0
+  }
+
+  /** Take back what was refused of a tenant. @throws {StoreError} while Redis cannot be reached. */
+  async takeBack(tenantId: string): Promise<void> {
+    await this.#takeBack(tenantId)
+  }
+
   /** The proof to send: '' where none is asked for, null when the tenant is another's. */
   proofOf(tenantId: string): string | null {
     return this.#owner === null ? '' : this.#owner(tenantId)

@@ -177,6 +177,22 @@ describe.skipIf(NO_REDIS !== null)('RedisStore beside other writers', () => {
       expect(await store.batch('acme', refused.batches[0].id).catch(() => null)).toBeNull()
     })
 
+    it('never says of what it refused that it was accepted, though it is on record', async () => {
+      await using proxy = await LossyProxy.start(server.port)
+      const store = await behind(proxy, ONCE)
+      await store.commit(submission(1, 1))
+      const refused = submission(2, 3, { idempotency: { key: 'k', hash: 'h', answer: '{}' } })
+      const lost = proxy.loseAnswer((request) => isCommit(request) && request.includes(refused.batches[0].id))
+      await expect(store.commit(refused)).rejects.toThrow(StoreError)
+      await lost
+      expect(await redis.hexists('gatherd:{acme}:ik', 'k')).toBe(1)
+
+      const read = async () => [await store.idempotent('acme', 'k'), await store.batch('acme', refused.batches[0].id)]
+      const asked = async (): Promise<unknown> => await read().catch(asked)
+
+      expect(await asked()).toEqual([null, null])
+    })
+
     it('does not do a write that a later one has overtaken', async () => {
       const store = await RedisStore.open({ redis })
       await store.commit(submission(1, 1))
