@@ -13,7 +13,7 @@ export interface Lender {
 }
 
 /** What a connection is made of. */
-export interface ConnectionOptions extends Dialled {
+export interface ConnectionOptions extends Omit<Dialled, 'policyVersion'> {
   /** Tenant, origin and policy: only who has the same key may use it again. */
   key: string
   tenantId: string

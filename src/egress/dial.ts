@@ -34,6 +34,8 @@ export interface Dialled {
   raw: Socket
   /** That it is connected to, in the one spelling of that address. */
   address: string
+  /** The version of the policy that let it through. */
+  policyVersion: string
   /** Milliseconds for DNS, TCP and TLS. */
   connectMs: number
 }
@@ -101,16 +103,17 @@ export class Dial {
   }
 
   /** To those addresses where there is a place; to the others when none of them can be reached. */
-  async #connectInTurn(open: LookupAddress[], visit: Visit): Promise<void> {
+  async #connectInTurn(candidates: LookupAddress[], visit: Visit): Promise<void> {
     const { passage } = this.#options
-    const places = open.map(({ address }) => passage.policy.canonical(address))
+    const placeOf = ({ address }: LookupAddress) => passage.policy.canonical(address)
     try {
-      const admitted = await visit.atSome(places)
+      const admitted = await visit.atSome(candidates.map(placeOf))
       if (this.#over) return
-      const { here = [], later = [] } = Object.groupBy(open, (_, i) =>
-        admitted.has(places[i] ?? '') ? 'here' : 'later',
-      )
-      this.#connect(here, later.length > 0 ? () => void this.#connectLater(later, visit) : undefined)
+      // It may have waited long, and the policy may be another by now.
+      const open = passage.judge(candidates)
+      const { here = [], later = [] } = Object.groupBy(open, (one) => (admitted.has(placeOf(one)) ? 'here' : 'later'))
+      if (here.length === 0) void this.#connectLater(later, visit)
+      else this.#connect(here, later.length > 0 ? () => void this.#connectLater(later, visit) : undefined)
     } catch (error) {
       this.cancel(error)
     }
@@ -145,18 +148,27 @@ export class Dial {
   }
 
   #connected(raw: Socket): void {
-    if (this.#over) return
-    const { url, passage } = this.#options
-    // It has no address when it is closed again already.
-    if (raw.remoteAddress === undefined) return this.cancel(new EgressError('connect_failed'))
-    try {
-      passage.recheck(raw.remoteAddress)
-    } catch (error) {
-      return this.cancel(error)
-    }
-    this.#options.visit?.leaveAddresses(passage.policy.canonical(raw.remoteAddress))
+    const address = this.#checked(raw)
+    if (address === undefined) return
+    const { url, passage, visit } = this.#options
+    visit?.leaveAddresses(address)
     if (url.protocol === 'https:') this.#secure(raw, passage.target.host)
-    else this.#succeed(raw, raw)
+    else this.#succeed(raw, raw, address)
+  }
+
+  /** Where the socket is, in the one spelling of that, when it may be there; else the dial is over. */
+  #checked({ remoteAddress }: Socket): string | undefined {
+    if (this.#over) return undefined
+    const { passage } = this.#options
+    try {
+      // It has no address when it is closed again already.
+      if (remoteAddress === undefined) throw new EgressError('connect_failed')
+      passage.recheck(remoteAddress)
+      return passage.policy.canonical(remoteAddress)
+    } catch (error) {
+      this.cancel(error)
+      return undefined
+    }
   }
 
   #secure(raw: Socket, host: string): void {
@@ -170,16 +182,18 @@ export class Dial {
       rejectUnauthorized: true,
     })
     this.#socket = socket
-    socket.once('secureConnect', () => this.#succeed(socket, raw))
+    socket.once('secureConnect', () => {
+      const address = this.#checked(raw)
+      if (address !== undefined) this.#succeed(socket, raw, address)
+    })
     socket.on('error', (cause) => this.cancel(new EgressError('tls_failed', cause)))
   }
 
-  #succeed(socket: Socket, raw: Socket): void {
-    if (this.#over) return
+  #succeed(socket: Socket, raw: Socket, address: string): void {
     this.#finish()
     const { clock, passage } = this.#options
-    const address = passage.policy.canonical(raw.remoteAddress ?? '')
-    this.#settle.resolve({ socket, raw, address, connectMs: clock.now() - this.#startedAt })
+    const connectMs = clock.now() - this.#startedAt
+    this.#settle.resolve({ socket, raw, address, policyVersion: passage.policy.version, connectMs })
   }
 
   #finish(): void {

@@ -151,8 +151,8 @@ export class Egress implements Lender {
   }
 
   /** None of the first two has a blank, so two different triples never make the same key. */
-  #keyOf({ tenantId, url }: Ask): string {
-    return `${url.origin} ${this.guard.policyOf(tenantId).version} ${tenantId}`
+  #keyOf({ tenantId, url }: Ask, policyVersion = this.guard.policyOf(tenantId).version): string {
+    return `${url.origin} ${policyVersion} ${tenantId}`
   }
 
   async #leaseInTurn(ask: Ask): Promise<Connection> {
@@ -188,8 +188,8 @@ export class Egress implements Lender {
 
   async #connect(ask: Ask, visit?: Visit): Promise<Connection> {
     const { tenantId, url } = ask
-    const key = this.#keyOf(ask)
     const dialled = await this.#dial(ask, visit)
+    const key = this.#keyOf(ask, dialled.policyVersion)
     const { idleMs, maxHeaderBytes } = this.#options
     const { origin } = url
     const connection = new Connection({ ...dialled, key, tenantId, origin, idleMs, maxHeaderBytes, lender: this })

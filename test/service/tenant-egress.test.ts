@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { startReopenable } from '../restart/reopen.ts'
+import { TestDns } from '../support/dns.ts'
 import { type Caller, startService, type TestService } from '../support/service.ts'
 
 /** What a tenant is told of a URL that it submits: null when it may. */
@@ -102,6 +103,26 @@ describe("a tenant's egress", () => {
     const { jobs } = await t.drained(id)
     redirector.close()
 
+    expect(jobs[0]?.error?.code).toBe('egress_denied')
+    expect(service.origin.hitsOf('/ok')).toBe(0)
+  })
+
+  it('acts on what is still resolving the name of its host', async () => {
+    const answer = Promise.withResolvers<void>()
+    await using dns = await TestDns.start({ 'slow.test': { A: [['127.0.0.1']], after: answer.promise } })
+    await using service = await startService({ egressDns: [dns.server], tenants: { t: {} } })
+    const t = service.as('t')
+    const { port } = new URL(service.origin.url('/ok'))
+    const { id } = await t.submit({ jobs: [{ kind: 'fetch', url: `http://slow.test:${port}/ok` }] })
+    await dns.asked('slow.test')
+
+    await service.admin
+      .patch('/v1/admin/tenants/t')
+      .send({ egress: { denyHosts: ['slow.test'] } })
+      .expect(200)
+    answer.resolve()
+
+    const { jobs } = await t.drained(id)
     expect(jobs[0]?.error?.code).toBe('egress_denied')
     expect(service.origin.hitsOf('/ok')).toBe(0)
   })

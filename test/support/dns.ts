@@ -11,6 +11,8 @@ export interface DnsEntry {
   CNAME?: string
   /** Never answered. */
   drop?: boolean
+  /** Not answered before this. */
+  after?: Promise<unknown>
   /** An error for each type that has no list, such as 2 for SERVFAIL. */
   rcode?: number
   /** Over UDP the answer is only that it has to be asked for over TCP. */
@@ -46,6 +48,7 @@ const TRUNCATED = 0x0200
 /** A name server for tests on 127.0.0.1, UDP and TCP on one free port. TTL 0, unknown names do not exist. Close it with `await using`. */
 export class TestDns {
   readonly #zone: DnsZone
+  #closed = false
   readonly #udp: UdpSocket
   readonly #tcp: Server
   readonly #sockets = new Set<Socket>()
@@ -60,7 +63,12 @@ export class TestDns {
     this.#tcp = tcp
     udp.on('message', (query, { address, port }) => {
       const response = this.#respond(query, false)
-      if (response) udp.send(response, port, address)
+      const send = () => {
+        if (response && !this.#closed) udp.send(response, port, address)
+      }
+      const after = this.#zone[parseQuestion(query).name]?.after
+      if (after) void after.then(send)
+      else send()
     })
     tcp.on('connection', (socket) => this.#serve(socket))
   }
@@ -94,6 +102,7 @@ export class TestDns {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
     for (const socket of this.#sockets) socket.destroy()
     this.#udp.close()
     this.#tcp.close()

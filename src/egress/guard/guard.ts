@@ -62,11 +62,10 @@ export class Guard {
     this.#passed.set(authority, policy)
   }
 
-  /** One connection's questions, all under the policy of now. @throws {EgressDeniedError} when the URL itself is refused. */
+  /** One connection's questions, each under the policy of when it is asked. @throws {EgressDeniedError} when the URL itself is refused. */
   passage(tenantId: string, url: URL): Passage {
-    const passage = new Passage(this.policyOf(tenantId), url, ({ kind, detail }) =>
-      this.#onDenied({ tenantId, kind, detail }),
-    )
+    const policyOf = () => this.policyOf(tenantId)
+    const passage = new Passage(policyOf, url, ({ kind, detail }) => this.#onDenied({ tenantId, kind, detail }))
     passage.begin()
     return passage
   }
@@ -81,14 +80,20 @@ export class Guard {
 
 /** The way of one connection through the guard: the URL, the addresses of its name, and the address it is connected to. */
 export class Passage {
-  readonly policy: EgressPolicy
   readonly target: { host: string; port: number }
+  readonly #policyOf: () => EgressPolicy
   readonly #onDenied: (error: EgressDeniedError) => void
 
-  constructor(policy: EgressPolicy, url: URL, onDenied: (error: EgressDeniedError) => void) {
-    this.policy = policy
+  /** @param policyOf - The policy of now: it may change between two questions. */
+  constructor(policyOf: () => EgressPolicy, url: URL, onDenied: (error: EgressDeniedError) => void) {
+    this.#policyOf = policyOf
     this.target = { host: hostOfUrl(url), port: portOf(url) }
     this.#onDenied = onDenied
+  }
+
+  /** The policy of now. */
+  get policy(): EgressPolicy {
+    return this.#policyOf()
   }
 
   /** Before a name is resolved. @throws {EgressDeniedError} */
@@ -105,7 +110,7 @@ export class Passage {
     return this.#tell(() => this.policy.judge(this.target, addresses))
   }
 
-  /** The socket is connected: before its first byte. @throws {EgressDeniedError} */
+  /** The socket is connected: before its first byte, and once more before that of the request. @throws {EgressDeniedError} */
   recheck(remoteAddress: string | undefined): void {
     this.#tell(() => this.policy.recheck(this.target, remoteAddress))
   }
