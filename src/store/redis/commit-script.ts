@@ -216,6 +216,12 @@ end
 return {'ok', tostring(call('HINCRBY', KEYS[1], 'bytes', total))}
 `)
 
+/** Forget whose a number is that was given to a batch which was taken back. KEYS: the number's. ARGV: the tenant; another's stays. */
+export const FORGET = new Script(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return {'ok'}
+`)
+
 /**
  * Delete a new batch that was refused to its caller, and may have been written all the same.
  *

@@ -20,6 +20,7 @@ export class Script {
 export class Connection {
   readonly redis: Redis
   #closed = false
+  #gathering: Redis['stream'] | null = null
 
   constructor(redis: Redis) {
     this.redis = redis
@@ -28,6 +29,7 @@ export class Connection {
   /** @throws {StoreError} */
   async call(command: string, ...args: Argument[]): Promise<unknown> {
     this.assertOpen()
+    this.#gather()
     try {
       return await this.redis.call(command, args)
     } catch (cause) {
@@ -38,6 +40,7 @@ export class Connection {
   /** Run a script, which Redis may have forgotten. @throws {StoreError} */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
     this.assertOpen()
+    this.#gather()
     const rest = [keys.length, ...keys, ...args]
     try {
       return await this.redis.call('EVALSHA', [script.sha, ...rest]).catch((error: unknown) => {
@@ -52,6 +55,19 @@ export class Connection {
   /** @throws {StoreError} after `close`. */
   assertOpen(): void {
     if (this.#closed) throw new StoreError('The store is closed.')
+  }
+
+  /** What several ask for at once is one write: for a thousand tenants' scripts, each its own costs more than the scripts do. */
+  #gather(): void {
+    const { stream } = this.redis
+    // Without a connection the client refuses by itself.
+    if (stream === undefined || this.#gathering === stream) return
+    this.#gathering = stream
+    stream.cork()
+    queueMicrotask(() => {
+      stream.uncork()
+      if (this.#gathering === stream) this.#gathering = null
+    })
   }
 
   /** Take no more calls; the client is its maker's to close. */

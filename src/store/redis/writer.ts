@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { StoreError } from '../error.ts'
 import type { BatchNo, CommitGroup, NewBatch } from '../store.ts'
 import { type BatchPart, commandOf, type PackedJob, type PackedJobs, packJobs } from './command.ts'
-import { COMMIT, STAGE, TAKE_BACK } from './commit-script.ts'
+import { COMMIT, FORGET, STAGE, TAKE_BACK } from './commit-script.ts'
 import type { Argument, Connection, Script } from './connection.ts'
 import { batchKey, KEYS, numberKey, tenantKey } from './keys.ts'
 import { countOf, foreign, textOf, textsOf } from './replies.ts'
@@ -183,7 +183,7 @@ export class Writer {
       const args = [id, no, idempotency?.key ?? '']
       const said = await this.#fenced(tenantId, TAKE_BACK, [batchKey(tenantId, no)], args)
       if (said === null) return false
-      if (said === 'ok') await this.#connection.call('UNLINK', numberKey(no))
+      if (said === 'ok') await this.#connection.run(FORGET, [numberKey(no)], [tenantId])
       this.#uncertain.get(tenantId)?.delete(no)
     }
     return true

@@ -236,6 +236,16 @@ describe.skipIf(NO_REDIS !== null)('RedisStore beside other writers', () => {
       expect(await redis.keys('gatherd:{acme}:*')).toEqual([])
       expect(await redis.get('gatherd:no:1')).toBe('other')
     })
+
+    it("leaves another tenant's number its own when the refused batch is taken back", async () => {
+      const store = await RedisStore.open({ redis })
+      await redis.set('gatherd:no:1', 'other')
+      await store.commit(submission(1, 1)).catch(() => undefined)
+
+      await store.commit(submission(2, 1))
+
+      expect(await redis.mget('gatherd:no:1', 'gatherd:no:2')).toEqual(['other', 'acme'])
+    })
   })
 
   describe('numbers', () => {
