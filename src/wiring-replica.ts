@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { atStart } from './engine/cluster/open-redis.ts'
+import { Refresh } from './engine/cluster/refresh.ts'
 import { Replica, type ReplicaEvents } from './engine/cluster/replica.ts'
 import type { Engine, TenantSettings } from './engine/engine.ts'
 import type { JobKind } from './jobs/kind.ts'
@@ -159,23 +160,15 @@ class TenantSync {
 
 /** Calls of `read`, one after the other: after each message, after a gap, and now and then. */
 function follow({ bus }: Replica, clock: Clock, read: () => Promise<void>): () => void {
-  let wanted = 0
-  let reads = Promise.resolve()
-  const wake = () => {
-    // One that has not begun will see what this one would.
-    if (wanted++ > 0) return
-    reads = reads.then(() => {
-      wanted = 0
-      return read()
-    })
-  }
-  const subscription = bus.on(DIRECTORY_CHANNEL, wake)
-  const stop = bus.onResubscribed(wake)
+  const refresh = new Refresh({ clock, read })
+  const subscription = bus.on(DIRECTORY_CHANNEL, () => refresh.wake())
+  const stop = bus.onResubscribed(() => refresh.wake())
   let timer = clock.after(READ_AGAIN_MS, function tick() {
-    wake()
+    refresh.wake()
     timer = clock.after(READ_AGAIN_MS, tick)
   })
   return () => {
+    refresh.stop()
     subscription.close()
     stop()
     timer.cancel()
