@@ -1,11 +1,16 @@
-import { stringify } from '../json/raw.ts'
+import { type JsonPieces, stringify } from '../json/raw.ts'
 import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason } from './kind.ts'
 
-/** How an attempt came to its end. `result` and `error` are JSON texts. */
+/** How an attempt came to its end. `result` and `error` are JSON texts, a long result is in pieces. */
 export type AttemptEnd =
-  | { type: 'returned'; result: string | null }
+  | { type: 'returned'; result: string | JsonPieces | null }
   /** `error` has its facts, `result` what a {@link JobError} keeps beside it. */
-  | { type: 'threw'; facts: { type: string; code: string; message: string }; error: string; result: string | null }
+  | {
+      type: 'threw'
+      facts: { type: string; code: string; message: string }
+      error: string
+      result: string | JsonPieces | null
+    }
   /** It was told to stop, and did. */
   | { type: 'unwound' }
 
@@ -56,12 +61,16 @@ function described(thrown: unknown): AttemptEnd {
 const MAX_RESULT_CHARS = 67_108_864
 
 /** @throws {TypeError} for a value that JSON cannot carry, or too much of it; it fails the job like any error of its kind. */
-function toJson(value: unknown): string | null {
+function toJson(value: unknown): string | JsonPieces | null {
   if (value === null || value === undefined) return null
-  const text = stringify(value) ?? null
-  if (text !== null && text.length > MAX_RESULT_CHARS)
+  const json = stringify(value) ?? null
+  if (json !== null && lengthOf(json) > MAX_RESULT_CHARS)
     throw new TypeError(`The result is larger than ${MAX_RESULT_CHARS} characters of JSON.`)
-  return text
+  return json
+}
+
+function lengthOf(json: string | JsonPieces): number {
+  return typeof json === 'string' ? json.length : json.reduce((sum, piece) => sum + piece.length, 0)
 }
 
 function nameOf(thrown: unknown): string {

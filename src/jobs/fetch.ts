@@ -1,10 +1,11 @@
 import { DENIED_SENTENCE } from '../egress/guard/denial.ts'
 import { checkUrl, hostAndPort } from '../egress/url.ts'
-import { Turns } from '../json/turns.ts'
+import { LargeBodies } from './fetch/body-thread.ts'
 import { isSecretHeader } from './fetch/header-rules.ts'
 import { DEFAULT_INFLIGHT_BYTES, InflightBytes } from './fetch/inflight.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
+import { Writing } from './fetch/writing.ts'
 import type { CommonSpec, JobKind, Objection } from './kind.ts'
 
 /** A validated `fetch` job. */
@@ -16,7 +17,12 @@ export type FetchSpec = CommonSpec & FetchFields
  * @param options.inflight - Default: a budget of 256 MiB of its own.
  */
 export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Partial<FetchParts>): JobKind<FetchSpec> {
-  const parts = { turns: new Turns(), inflight: new InflightBytes(DEFAULT_INFLIGHT_BYTES), ...options }
+  const parts = {
+    bodies: new LargeBodies(),
+    inflight: new InflightBytes(DEFAULT_INFLIGHT_BYTES),
+    writing: new Writing(),
+    ...options,
+  }
   return {
     name: 'fetch',
     description: 'One HTTP request. Redirects are followed; the response is the result.',

@@ -1,10 +1,18 @@
+/** A JSON text in pieces that belong together, those of bytes in UTF-8: what is long is copied by nobody who need not. */
+export type JsonPieces = readonly (string | Uint8Array)[]
+
 /** A value that is JSON text already, and is taken over as it is: nobody parses it to write it again. */
 export class RawJson {
-  readonly text: string
+  /** As it was given. */
+  readonly json: string | Uint8Array
 
-  /** @param text - One whole JSON text, without line breaks. */
-  constructor(text: string) {
-    this.text = text
+  /** @param json - One whole JSON text, without line breaks; bytes are UTF-8. */
+  constructor(json: string | Uint8Array) {
+    this.json = json
+  }
+
+  get text(): string {
+    return textOf([this.json])
   }
 
   /** For `JSON.stringify`, which knows nothing of it: the value that the text means. */
@@ -13,15 +21,30 @@ export class RawJson {
   }
 }
 
+/** Pieces as one string. */
+export function textOf(pieces: JsonPieces): string {
+  return pieces.map((piece) => (typeof piece === 'string' ? piece : bufferOf(piece).toString())).join('')
+}
+
+/** Pieces as the bytes of one text. */
+export function bytesOf(pieces: JsonPieces): Uint8Array {
+  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)))
+}
+
+/** The same bytes as a Buffer. */
+export function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
+}
+
 /**
- * `JSON.stringify`, where the value itself or any field of it may be a {@link RawJson}; deeper ones are parsed. Undefined for what JSON has
- * nothing for.
+ * `JSON.stringify`, where the value itself or any field of it may be a {@link RawJson}; deeper ones are parsed. In pieces if one of those is
+ * bytes. Undefined for what JSON has nothing for.
  *
  * @throws what `JSON.stringify` throws: for a cycle or a BigInt, or out of a `toJSON`.
  */
-export function stringify(value: unknown): string | undefined {
-  if (value instanceof RawJson) return value.text
-  return hasRaw(value) ? spliced(value) : JSON.stringify(value)
+export function stringify(value: unknown): string | JsonPieces | undefined {
+  if (value instanceof RawJson) return joined([value.json])
+  return hasRaw(value) ? joined(spliced(value)) : JSON.stringify(value)
 }
 
 function hasRaw(value: unknown): value is Record<string, unknown> {
@@ -29,11 +52,25 @@ function hasRaw(value: unknown): value is Record<string, unknown> {
   return Object.values(value).some((field) => field instanceof RawJson)
 }
 
-function spliced(value: Record<string, unknown>): string {
-  const fields: string[] = []
+function spliced(value: Record<string, unknown>): JsonPieces {
+  const pieces: (string | Uint8Array)[] = []
   for (const [name, field] of Object.entries(value)) {
-    const text = field instanceof RawJson ? field.text : JSON.stringify(field)
-    if (text !== undefined) fields.push(`${JSON.stringify(name)}:${text}`)
+    const json = field instanceof RawJson ? field.json : JSON.stringify(field)
+    if (json !== undefined) pieces.push(`${pieces.length === 0 ? '{' : ','}${JSON.stringify(name)}:`, json)
   }
-  return `{${fields.join(',')}}`
+  return [...pieces, '}']
+}
+
+/** With the strings that stand beside each other as one. */
+function joined(pieces: JsonPieces): string | JsonPieces {
+  const long: (string | Uint8Array)[] = []
+  let text = ''
+  for (const piece of pieces) {
+    if (typeof piece === 'string') text += piece
+    else {
+      long.push(text, piece)
+      text = ''
+    }
+  }
+  return long.length === 0 ? text : [...long, text]
 }

@@ -7,7 +7,8 @@ import { jobIdOf } from '../ids.ts'
 import type { JobRecord } from './store.ts'
 
 /** What a job's view is made of: its record, and what its spec and its batch add. */
-export interface JobFacts extends Omit<JobRecord, 'no' | 'count'> {
+export interface JobFacts extends Omit<JobRecord, 'no' | 'count' | 'result'> {
+  result: JsonText | null
   batchId: string
   name: string | null
   kind: string

@@ -2,6 +2,7 @@ import type { IndexedError, LogEntry } from '../core/events.ts'
 import type { SavedJob } from '../core/restart.ts'
 import type { JobStateName } from '../core/states.ts'
 import type { JsonText, StreamEvent, TenantSettings } from '../engine/engine.ts'
+import type { JsonPieces } from '../json/raw.ts'
 
 /** A tenant as kept. `createdAt` in milliseconds since the epoch. */
 export interface TenantRow {
@@ -76,7 +77,7 @@ export interface BatchHead {
   facts: string
 }
 
-/** The state of a job, replaced whole. Jobs without a record are queued. `result` and `error` are JSON texts. */
+/** The state of a job, replaced whole. Jobs without a record are queued. `result` and `error` are JSON texts, a long result is in pieces. */
 export interface JobRecord {
   no: BatchNo
   index: number
@@ -90,7 +91,7 @@ export interface JobRecord {
   cause: string | null
   reason: string | null
   cancelRequests: number
-  result: string | null
+  result: string | JsonPieces | null
   error: string | null
 }
 

@@ -1,35 +1,33 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Quoting } from '../../src/json/quote.ts'
+import { quote } from '../../src/json/quote.ts'
+import { textOf } from '../../src/json/raw.ts'
 
-function quote(bytes: Buffer, size?: number): { text: string; steps: number } {
-  const quoting = new Quoting(bytes)
-  let steps = 1
-  while (!quoting.step(size)) steps++
-  return { text: quoting.text, steps }
-}
-
-describe('Quoting', () => {
-  it('writes what JSON.stringify writes, in steps of any size', () => {
+describe('quote', () => {
+  it('writes what JSON.stringify writes, and leaves its bytes alone', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 60 }), fc.integer({ min: 1, max: 20 }), (string, size) => {
+      fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (string) => {
         // A lone surrogate has no UTF-8.
         const bytes = Buffer.from(string)
-        expect(quote(bytes, size).text).toBe(JSON.stringify(bytes.toString()))
+        const before = Buffer.from(bytes)
+        expect(textOf([quote(bytes)])).toBe(JSON.stringify(bytes.toString()))
+        expect(bytes.equals(before)).toBe(true)
       }),
       { numRuns: 1_000 },
     )
   })
 
-  it('keeps a byte order mark, and every control', () => {
-    const text = `\ufeff${String.fromCharCode(...Array(32).keys())}"\\\u007f`
+  it('writes a byte order mark, and every character of one byte', () => {
+    const text = `\ufeff${String.fromCharCode(...Array(128).keys())}`
 
-    expect(JSON.parse(quote(Buffer.from(text), 5).text)).toBe(text)
+    expect(textOf([quote(Buffer.from(text))])).toBe(JSON.stringify(text))
   })
 
-  it('does a step of about the size it is told', () => {
-    expect(quote(Buffer.alloc(100, 'x'), 10).steps).toBe(10)
-    expect(quote(Buffer.alloc(100, 'x')).steps).toBe(1)
-    expect(quote(Buffer.alloc(0))).toEqual({ text: '""', steps: 1 })
+  it('is two bytes longer where there is nothing to escape, in memory that threads share', () => {
+    const quoted = quote(Buffer.alloc(100, 'x'))
+
+    expect([quoted.length, quoted.buffer.byteLength]).toEqual([102, 102])
+    expect(quoted.buffer).toBeInstanceOf(SharedArrayBuffer)
+    expect(textOf([quote(Buffer.alloc(0))])).toBe('""')
   })
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { RawJson, stringify } from '../../src/json/raw.ts'
+import { bytesOf, RawJson, stringify, textOf } from '../../src/json/raw.ts'
 
 describe('stringify', () => {
   it('is JSON.stringify for what has no text of its own', () => {
@@ -36,5 +36,34 @@ describe('stringify', () => {
 
   it('throws what JSON cannot carry beside a text, too', () => {
     expect(() => stringify({ raw: new RawJson('1'), big: 1n })).toThrow(TypeError)
+  })
+
+  it('is in pieces where one of the texts is bytes, and copies none of them', () => {
+    const bytes = Buffer.from('"é"')
+
+    const pieces = stringify({ a: 1, body: new RawJson(bytes), small: new RawJson('2'), b: 'x' })
+
+    expect(pieces).toEqual(['{"a":1,"body":', bytes, ',"small":2,"b":"x"}'])
+    expect((pieces as unknown[])[1]).toBe(bytes)
+    expect(stringify(new RawJson(bytes))).toEqual(['', bytes, ''])
+  })
+
+  it('means the same in pieces', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.tuple(fc.jsonValue(), fc.nat(2))), (fields) => {
+        const entries = Object.entries(fields).filter(([name]) => name !== 'toJSON')
+        const value = Object.fromEntries(
+          entries.map(([name, [field, how]]) => {
+            const text = JSON.stringify(field)
+            return [name, [field, new RawJson(text), new RawJson(Buffer.from(text))][how]]
+          }),
+        )
+        const written = stringify(value) ?? ''
+        const pieces = typeof written === 'string' ? [written] : written
+        const plain = JSON.stringify(Object.fromEntries(entries.map(([name, [field]]) => [name, field])))
+        expect(textOf(pieces)).toBe(plain)
+        expect(Buffer.from(bytesOf(pieces)).toString()).toBe(plain)
+      }),
+    )
   })
 })

@@ -306,6 +306,22 @@ function jobViews(open: Open): void {
       expect(JSON.parse((await store.job(1, 0)) ?? '')).toMatchObject({ result: [1], error: { code: 'x' } })
     })
 
+    it('keeps a result in pieces as one text, and counts it as that', async () => {
+      await using under = await open()
+      const { store } = under
+      await store.commit(submission(1, 2))
+      const [text, bytes] = ['{"é":"ü"}', new Uint8Array(new SharedArrayBuffer(4))]
+      bytes.set(Buffer.from('"ü"'))
+      const sizes = [store.storedBytes('acme')]
+      for (const [index, result] of [text, ['{"é":', bytes, '}']].entries()) {
+        await store.commit(group({ records: [recordRow(1, index, { result })] }))
+        sizes.push(store.storedBytes('acme'))
+      }
+
+      for (const index of [0, 1]) expect(await store.job(1, index)).toContain(`"result":${text}`)
+      expect(sizes[2] - sizes[1]).toBe(sizes[1] - sizes[0])
+    })
+
     it('says when its part of the batch was accepted', async () => {
       await using under = await open()
       const { store } = under

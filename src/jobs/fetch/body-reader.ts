@@ -35,6 +35,8 @@ export class BodyReader implements DecoderOwner {
   readonly #decoder: Decoder | undefined
   /** Absent once it has been called, and when nothing is claimed. */
   #claim: BodyReaderOptions['claim']
+  /** What a body that is not encoded says it has; 0: nothing. */
+  readonly #announced: number
   readonly #most: number
   #waits = false
   /** The last byte came while it waited. */
@@ -42,13 +44,14 @@ export class BodyReader implements DecoderOwner {
   #over = false
 
   /** @throws {JobError} `decode_failed` for more codings than are undone. */
-  constructor({ encoding, maxBytes, announcedBytes = maxBytes, claim, owner }: BodyReaderOptions) {
+  constructor({ encoding, maxBytes, announcedBytes, claim, owner }: BodyReaderOptions) {
     this.#owner = owner
     this.#claim = claim
     this.#sink = new ByteSink({ limit: maxBytes })
     const codings = encoding === undefined ? null : undoable(encoding)
     this.#decoder = codings?.length ? new Decoder({ codings, owner: this }) : undefined
-    this.#most = this.#decoder ? maxBytes : Math.min(maxBytes, announcedBytes)
+    this.#announced = this.#decoder ? 0 : (announcedBytes ?? 0)
+    this.#most = Math.min(maxBytes, this.#announced || maxBytes)
   }
 
   /** Whether the bytes of the wire are not those of the body. */
@@ -98,11 +101,13 @@ export class BodyReader implements DecoderOwner {
   #claimAll(claim: NonNullable<BodyReaderOptions['claim']>): void {
     this.#claim = undefined
     this.#waits = !claim(this.#most, () => this.#granted()).granted
+    if (!this.#waits) this.#sink.expect(this.#announced)
     if (this.#waits) this.#decoder?.pause()
   }
 
   #granted(): void {
     this.#waits = false
+    this.#sink.expect(this.#announced)
     if (this.#over) return
     if (this.#complete) this.#conclude()
     else if (this.#decoder) this.#decoder.resume()

@@ -1,13 +1,22 @@
 const FIRST_CAPACITY = 4_096
 
+/** More than nearly all bodies have. */
+const SHARED_ABOVE = 65_536
+
 /** Collects the chunks of a body, up to a limit. A body of tiny chunks costs its bytes, not an object for each of them. */
 export class ByteSink {
   readonly #limit: number
   #bytes: Buffer = Buffer.alloc(0)
   #length = 0
+  #expected = 0
 
   constructor({ limit }: { limit: number }) {
     this.#limit = limit
+  }
+
+  /** So many bytes will come, as it seems: what grows again has room for them. */
+  expect(bytes: number): void {
+    this.#expected = Math.min(bytes, this.#limit)
   }
 
   /** Take a chunk; false when it does not fit under the limit any more. The chunk must not change afterwards. */
@@ -31,13 +40,17 @@ export class ByteSink {
   }
 
   #append(chunk: Buffer, length: number): void {
-    if (length > this.#bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(
-        Math.min(this.#limit, Math.max(FIRST_CAPACITY, length, this.#bytes.length * 2)),
-      )
-      this.#bytes.copy(larger, 0, 0, this.#length)
-      this.#bytes = larger
-    }
+    if (length > this.#bytes.length) this.#grow(length)
     chunk.copy(this.#bytes, this.#length)
+  }
+
+  /** What can become large is in memory that threads share, so that nobody copies it for them. */
+  #grow(length: number): void {
+    const wanted = this.#expected >= length ? this.#expected : Math.max(FIRST_CAPACITY, length, this.#bytes.length * 2)
+    const capacity = Math.min(this.#limit, wanted)
+    const larger =
+      capacity > SHARED_ABOVE ? Buffer.from(new SharedArrayBuffer(capacity)) : Buffer.allocUnsafeSlow(capacity)
+    this.#bytes.copy(larger, 0, 0, this.#length)
+    this.#bytes = larger
   }
 }

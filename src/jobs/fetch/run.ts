@@ -1,26 +1,32 @@
 import type { Connection } from '../../egress/connection.ts'
 import type { Egress } from '../../egress/egress.ts'
-import type { Turns } from '../../json/turns.ts'
 import { type AttemptContext, JobError } from '../kind.ts'
+import type { LargeBodies } from './body-thread.ts'
 import { asFetchError, fetchError } from './errors.ts'
 import { BrokenResponseError, type ByteBudget, Exchange, type HopResponse, StaleConnectionError } from './exchange.ts'
 import type { Claim, InflightBytes } from './inflight.ts'
-import { AT_ONCE_BYTES, type Keeper, keeperOf, STEP_BYTES } from './keep.ts'
+import { isLarge, type Kept, keep } from './keep.ts'
 import type { FetchLimits } from './limits.ts'
 import { locationOf, redirected, type Signpost } from './redirect.ts'
 import { firstRequest, type HopRequest } from './request.ts'
 import { type FetchResult, isOk, type KeptBody, NO_BODY, rounded } from './result.ts'
 import type { FetchFields } from './spec.ts'
+import type { Writing } from './writing.ts'
 
 /** What every fetch of a service shares. */
 export interface FetchParts {
   egress: Egress
   limits: FetchLimits
   /** Where large bodies are scanned and written as JSON. */
-  turns: Turns
+  bodies: LargeBodies
   /** What the bodies of all of them may take. */
   inflight: InflightBytes
+  /** Where large bodies wait for their turn to go to the disk. */
+  writing: Writing
 }
+
+/** No body is kept. */
+const NOTHING: Kept = { kept: NO_BODY, failure: undefined }
 
 /** One attempt at a fetch, from its slot to its result: the hops, one deadline and one byte budget for all of them. */
 export class FetchAttempt {
@@ -31,6 +37,7 @@ export class FetchAttempt {
   readonly #redirects: FetchResult['redirects'] = []
   #connectMs = 0
   #claim: Claim | undefined
+  #written: (() => void) | undefined
 
   constructor(options: { spec: FetchFields; context: AttemptContext; parts: FetchParts }) {
     this.#spec = options.spec
@@ -61,10 +68,13 @@ export class FetchAttempt {
 
   /** What an attempt ends with is in memory until it is on disk. */
   #unclaim(): void {
-    const claim = this.#claim
-    if (claim === undefined) return
-    if (this.#context.signal.aborted) claim.release()
-    else this.#context.onRecorded(() => claim.release())
+    if (this.#claim === undefined) return
+    const release = () => {
+      this.#claim?.release()
+      this.#written?.()
+    }
+    if (this.#context.signal.aborted) release()
+    else this.#context.onRecorded(release)
   }
 
   async #follow(first: HopRequest): Promise<FetchResult> {
@@ -126,23 +136,24 @@ export class FetchAttempt {
   }
 
   #conclude(request: HopRequest, response: HopResponse): FetchResult | Promise<FetchResult> {
-    const keeper = this.#keeperOf(request, response)
-    if (keeper === null) return this.#concluded(request, response)
-    const size = response.body?.length ?? 0
-    this.#claim?.shrink(size)
-    if (size > AT_ONCE_BYTES) return this.#keepInTurns(keeper).then(() => this.#concluded(request, response, keeper))
-    keeper.step(AT_ONCE_BYTES)
-    return this.#concluded(request, response, keeper)
+    const { body } = response
+    if (body === null || !this.#isKept(request, response)) return this.#concluded(request, response, NOTHING)
+    this.#claim?.shrink(body.length)
+    const asJson = this.#spec.response === 'json'
+    if (!isLarge(body)) return this.#concluded(request, response, keep(body, asJson))
+    return this.#keepLarge(body, asJson).then((kept) => this.#concluded(request, response, kept))
   }
 
-  #keepInTurns(keeper: Keeper): Promise<void> {
+  /** It is kept, and has its turn to be written. */
+  async #keepLarge(bytes: Buffer, asJson: boolean): Promise<Kept> {
     const { tenantId, signal } = this.#context
-    return this.#parts.turns.run(tenantId, () => keeper.step(STEP_BYTES), signal)
+    const kept = await this.#parts.bodies.keep(tenantId, { bytes, asJson }, signal)
+    this.#written = await this.#parts.writing.turn(tenantId, bytes.length, signal)
+    return kept
   }
 
-  #concluded(request: HopRequest, response: HopResponse, keeper?: Keeper): FetchResult {
+  #concluded(request: HopRequest, response: HopResponse, { kept, failure }: Kept): FetchResult {
     const { status } = response
-    const { kept, failure } = keeper ?? { kept: NO_BODY, failure: undefined }
     const result = this.#result(request, response, kept)
     // An error page is no reason to hide the status.
     if (!isOk(status, this.#spec.okStatus))
@@ -172,13 +183,9 @@ export class FetchAttempt {
     }
   }
 
-  /** Null: there is no body to keep. */
-  #keeperOf({ method }: HopRequest, { status, body }: HopResponse): Keeper | null {
-    if (body === null) return null
-    const asJson = this.#spec.response === 'json'
-    // These have no body by definition (RFC 9110, 6.4.1), which is not bad JSON.
-    if (asJson && (method === 'HEAD' || status === 204 || status === 304)) return null
-    return keeperOf(body, asJson)
+  /** As JSON, these have no body by definition (RFC 9110, 6.4.1), which is not bad JSON. */
+  #isKept({ method }: HopRequest, { status }: HopResponse): boolean {
+    return this.#spec.response !== 'json' || (method !== 'HEAD' && status !== 204 && status !== 304)
   }
 
   #timing({ firstByteAt }: HopResponse): FetchResult['timing'] {

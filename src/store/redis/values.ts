@@ -1,4 +1,5 @@
 import { Job } from '../../core/states.ts'
+import { textOf as textOfPieces } from '../../json/raw.ts'
 import type { BatchHead, BatchNo, BatchRow, JobRecord } from '../store.ts'
 import { countOf, foreign, listOf, parsed, textOf, textOrNull } from './replies.ts'
 
@@ -9,7 +10,10 @@ export interface StoredJob {
 }
 
 /** A job's record without its place. */
-export type StoredRecord = Omit<JobRecord, 'no' | 'index' | 'count'>
+type PlacelessRecord = Omit<JobRecord, 'no' | 'index' | 'count'>
+
+/** The same as it is read: its result is one text. */
+export type StoredRecord = Omit<PlacelessRecord, 'result'> & { result: string | null }
 
 /** A job as kept: `kind`, its name as JSON or nothing, and its spec, a line each. */
 export function packJob(kind: string, name: string | null, spec: string): string {
@@ -29,8 +33,10 @@ export function specOf(text: string): string {
 }
 
 /** A record as kept: its small facts as JSON, a newline, the result, the error. Neither of these is ever parsed. */
-export function packRecord(record: StoredRecord): string {
-  const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error } = record
+export function packRecord(record: PlacelessRecord): string {
+  const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, error } = record
+  const result =
+    record.result === null || typeof record.result === 'string' ? record.result : textOfPieces(record.result)
   const length = result === null ? -1 : result.length
   const facts = [state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, length, error === null ? 0 : 1]
   return `${JSON.stringify(facts)}\n${result ?? ''}${error ?? ''}`

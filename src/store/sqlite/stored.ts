@@ -20,7 +20,7 @@ function sizeOf(...columns: string[]): string {
 }
 
 /** What a row of table records counts for, without asking SQL: there are two of each job, and nothing is written as often. */
-export function recordBytes(...texts: (string | null)[]): number {
+export function recordBytes(...texts: (string | Uint8Array | null)[]): number {
   return texts.reduce((sum, text) => sum + (text === null ? 0 : Buffer.byteLength(text)), ROW_BYTES)
 }
 

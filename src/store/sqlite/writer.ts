@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { bytesOf } from '../../json/raw.ts'
 import { packEntries } from '../entries.ts'
 import {
   type BatchHead,
@@ -109,9 +110,10 @@ export class SqliteWriter {
   }
 
   #setRecord(record: JobRecord): void {
-    const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error } = record
+    const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, error } = record
+    const result = record.result === null || typeof record.result === 'string' ? record.result : bytesOf(record.result)
     const base = record.no * JOBS_PER_BATCH + record.index
-    const set = this.#statements.setRecord
+    const set = result instanceof Uint8Array ? this.#statements.setLongRecord : this.#statements.setRecord
     const size = recordBytes(reason, result, error)
     let more = 0
     for (let id = base; id < base + record.count; id++) {
@@ -138,6 +140,11 @@ export class SqliteWriter {
   }
 }
 
+function setRecordTo(result: string): string {
+  return `INSERT OR REPLACE INTO records
+    (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ${result}, ?)`
+}
+
 const SQL = {
   addBatch: `INSERT INTO batches (no, id, tenant_id, state, seq, accepted_at, header, facts) VALUES (?, ?, ?, 'running', 0, ?, ?, '')
     RETURNING ${BYTES.batches} AS bytes`,
@@ -150,8 +157,9 @@ const SQL = {
   addSpec: `INSERT INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, spec = excluded.spec`,
   setHead: 'UPDATE batches SET state = ?, seq = ?, settled_at = ?, drained_at = ?, facts = ? WHERE no = ?',
-  setRecord: `INSERT OR REPLACE INTO records
-    (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  setRecord: setRecordTo('?'),
+  // As text, which the bytes of a long one are.
+  setLongRecord: setRecordTo('CAST(? AS TEXT)'),
   addLog: `INSERT INTO log (no, seq, entries) VALUES (?, ?, ?) RETURNING ${BYTES.log} AS bytes`,
   headBytes: `SELECT ${BYTES.batches} AS bytes FROM batches WHERE no = ?`,
   specBytes: `SELECT ${sumOf('specs')} AS bytes FROM specs WHERE id >= ? AND id < ?`,

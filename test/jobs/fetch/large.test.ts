@@ -1,62 +1,68 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { BodyThread, LargeBodies } from '../../../src/jobs/fetch/body-thread.ts'
 import { InflightBytes } from '../../../src/jobs/fetch/inflight.ts'
-import { Turns } from '../../../src/json/turns.ts'
+import { type Kept, keep } from '../../../src/jobs/fetch/keep.ts'
+import { Writing } from '../../../src/jobs/fetch/writing.ts'
+import { bufferOf } from '../../../src/json/raw.ts'
 import { startBench, stoppable } from '../attempt.ts'
 
 const MIB = 1 << 20
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-/** Turns with what the test does between the steps; the next step waits for it. */
-function turnsWith(between: (count: number) => unknown) {
-  let count = 0
-  const turns = new Turns({
-    nextTurn: (go) => {
-      setImmediate(async () => {
-        await between(++count)
-        go()
-      })
-    },
+/** A thread that answers when the test says so. */
+function heldThread() {
+  const asked: { bytes: Buffer; answer(): void; fail(error: Error): void }[] = []
+  const bodies = new LargeBodies(({ bytes, asJson }) => {
+    const { promise, resolve, reject } = Promise.withResolvers<Kept>()
+    asked.push({ bytes: bufferOf(bytes), answer: () => resolve(keep(bufferOf(bytes), asJson)), fail: reject })
+    return promise
   })
-  return { turns, count: () => count }
+  return { bodies, asked }
 }
 
 describe('a large body', () => {
-  it('of JSON is scanned in steps, and fetches of others begin and end between any two of them', async () => {
-    const done: string[] = []
-    const neighbour = async (count: number) => {
-      if (count % 20 === 1) done.push((await bench.get('/ok', {}, { tenantId: 'other' })).body as string)
-    }
-    const { turns, count } = turnsWith(neighbour)
-    await using bench = await startBench({ parts: { turns } })
+  it('is kept on a thread of its own, and fetches of others begin and end meanwhile', async () => {
+    const { bodies, asked } = heldThread()
+    await using bench = await startBench({ parts: { bodies } })
+    const large = bench.get('/objects?bytes=10400000', { response: 'json' })
+    while (asked.length === 0) await turn()
 
-    const { body, bytes } = await bench.get('/objects?bytes=10400000', { response: 'json' })
+    for (let i = 0; i < 8; i++) expect((await bench.get('/ok', {}, { tenantId: 'other' })).body).toBe('ok')
 
-    // 80 steps to scan it, and as many to take its white space out.
-    expect([body, bytes]).toEqual([expect.objectContaining({ length: 1_040_001 }), 10_400_004])
-    expect(count()).toBe(160)
-    expect(done).toEqual(Array(8).fill('ok'))
+    asked[0]?.answer()
+    const { body, bytes } = await large
+    expect([JSON.parse(JSON.stringify(body)).length, bytes]).toEqual([1_040_001, 10_400_004])
   })
 
   it.each([
-    ['full', '/big?bytes=1048576', 8 + 1],
-    ['json', '/objects?bytes=1048576&wrong=1', 8 + 1 + 8],
-  ])('of text is written in steps as well (%s)', async (response, path, steps) => {
-    const { turns, count } = turnsWith(() => undefined)
-    await using bench = await startBench({ parts: { turns } })
+    ['full', '/big?bytes=1048576'],
+    ['full', '/big?bytes=1048576&chunked=1'],
+    ['full', '/gzip?of=1048576'],
+    ['json', '/objects?bytes=1048576'],
+  ])('is handed over in memory that threads share (%s %s)', async (response, path) => {
+    const shared = vi.spyOn(BodyThread.shared, 'keep')
+    await using bench = await startBench()
 
-    await bench.get(path, { response }).catch(({ code }) => expect(code).toBe('decode_failed'))
+    await bench.get(path, { response })
 
-    expect(count()).toBe(steps)
+    const [call] = shared.mock.calls
+    const kept = await shared.mock.results[0]?.value
+    expect(call?.[0].bytes.buffer).toBeInstanceOf(SharedArrayBuffer)
+    expect(kept.kept.body.json.buffer).toBeInstanceOf(SharedArrayBuffer)
+    expect(shared).toHaveBeenCalledOnce()
+    shared.mockRestore()
   })
 
-  it.each(['full', 'json'])('takes no turn when it is not large: %s', async (response) => {
-    const { turns, count } = turnsWith(() => undefined)
-    await using bench = await startBench({ parts: { turns } })
+  it.each(['full', 'json'])('is not handed over when it is not large: %s', async (response) => {
+    const { bodies, asked } = heldThread()
+    await using bench = await startBench({ parts: { bodies } })
 
     await bench.get('/objects?bytes=262130', { response })
-    expect(count()).toBe(0)
-    await bench.get('/objects?bytes=262150', { response })
-    expect(count()).toBeGreaterThan(1)
+    expect(asked).toEqual([])
+    const large = bench.get('/objects?bytes=262150', { response })
+    while (asked.length === 0) await turn()
+    asked[0]?.answer()
+    await large
   })
 
   it('is kept as text when it is wrong at its last byte', async () => {
@@ -71,15 +77,133 @@ describe('a large body', () => {
     })
   })
 
-  it('ends at once when it is aborted between two steps, and takes no other', async () => {
-    const { signal, reason, stop, listeners } = stoppable()
-    const { turns, count } = turnsWith((count) => count === 3 && stop())
-    await using bench = await startBench({ parts: { turns } })
+  it('ends at once when it is aborted, and what waits is not begun', async () => {
+    const { bodies, asked } = heldThread()
+    const [first, second] = [stoppable(), stoppable()]
+    await using bench = await startBench({ parts: { bodies } })
+    const fetching = [first, second].map(({ signal }) => bench.get('/big?bytes=400000', {}, { signal }))
+    while (asked.length === 0 || first.listeners() + second.listeners() < 3) await turn()
+    const ended = Promise.allSettled(fetching)
 
-    await expect(bench.get('/objects?bytes=4000000', { response: 'json' }, { signal })).rejects.toBe(reason)
+    first.stop()
+    second.stop()
 
+    expect(await ended).toEqual([first, second].map(({ reason }) => ({ status: 'rejected', reason })))
+    asked[0]?.answer()
     for (let i = 0; i < 5; i++) await turn()
-    expect([count(), listeners()]).toEqual([3, 0])
+    expect([asked.length, first.listeners(), second.listeners()]).toEqual([1, 0, 0])
+  })
+})
+
+describe('the thread of large bodies', () => {
+  const body = (text: string) => ({ bytes: Buffer.from(text), asJson: true })
+  const never = new AbortController().signal
+
+  it('has one at a time, of each tenant in turn, in the order they came', async () => {
+    const { bodies, asked } = heldThread()
+    const all = ['a1', 'a2', 'a3', 'b1', 'b2', 'c1'].map((name) =>
+      bodies.keep(name.slice(0, 1), body(JSON.stringify(name)), never),
+    )
+    for (let i = 0; i < all.length; i++) {
+      for (let j = 0; j < 5; j++) await turn()
+      expect(asked.length).toBe(i + 1)
+      asked[i]?.answer()
+    }
+
+    await Promise.all(all)
+    expect(asked.map(({ bytes }) => JSON.parse(String(bytes)))).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3'])
+  })
+
+  it('goes on after one that fails', async () => {
+    const { bodies, asked } = heldThread()
+    const [bad, good] = [bodies.keep('a', body('1'), never), bodies.keep('a', body('2'), never)]
+    const failed = expect(bad).rejects.toThrow('no memory')
+    await turn()
+    asked[0]?.fail(new Error('no memory'))
+    await failed
+    await turn()
+    asked[1]?.answer()
+
+    expect((await good).kept.body).toMatchObject({ json: '2' })
+  })
+
+  it('keeps what the event loop would have kept', async () => {
+    const thread = new BodyThread()
+    for (const [bytes, asJson] of [
+      [Buffer.from('[1, 2]'), true],
+      [Buffer.from('[1, 2'), true],
+      [Buffer.alloc(300_000, '"'), false],
+      [Buffer.alloc(300_000, 0xff), false],
+    ] as const)
+      expect(await thread.keep({ bytes, asJson })).toEqual(keep(Buffer.from(bytes), asJson))
+  })
+
+  it('says so when it dies, and is started again', async () => {
+    const thread = new BodyThread()
+
+    await expect(thread.keep({ bytes: null as unknown as Buffer, asJson: true })).rejects.toThrow()
+
+    expect((await thread.keep({ bytes: Buffer.from('1'), asJson: true })).kept.body).toMatchObject({ json: '1' })
+  })
+})
+
+describe('large bodies on their way to the disk', () => {
+  it('go there one after the other, of each tenant in turn, each when the end of the one before is on record', async () => {
+    const writing = new Writing(100_000)
+    const recorded: (() => void)[] = []
+    const bodies = new LargeBodies(async ({ bytes, asJson }) => keep(bufferOf(bytes), asJson))
+    await using bench = await startBench({ parts: { writing, bodies } })
+    const ended: string[] = []
+    const get = async (path: string, tenantId: string) => {
+      await bench.get(path, {}, { tenantId, onRecorded: (done) => void recorded.push(done) })
+      ended.push(tenantId)
+    }
+    const turns = vi.spyOn(writing, 'turn')
+    await get('/big?bytes=400000', 'a')
+    const later: Promise<void>[] = []
+    for (const tenantId of ['a', 'a', 'b', 'a']) {
+      later.push(get('/big?bytes=400000', tenantId))
+      while (turns.mock.calls.length < 1 + later.length) await turn()
+    }
+
+    await get('/big?bytes=200000', 'small')
+    expect([ended, writing.total]).toEqual([['a', 'small'], 400_000])
+
+    for (const tenantId of ['a', 'b', 'a', 'a']) {
+      for (const done of recorded.splice(0)) done()
+      while (recorded.length === 0) await turn()
+      expect([ended.at(-1), writing.total]).toEqual([tenantId, 400_000])
+    }
+    for (const done of recorded.splice(0)) done()
+    await Promise.all(later)
+    expect(writing.total).toBe(0)
+  })
+
+  it('go together while they are few', async () => {
+    const writing = new Writing(100)
+    const { signal } = new AbortController()
+    const began: number[] = []
+    for (const bytes of [60, 39, 500, 1]) void writing.turn('a', bytes, signal).then(() => began.push(bytes))
+    for (let i = 0; i < 10; i++) await turn()
+
+    expect([began, writing.total]).toEqual([[60, 39, 500], 599])
+  })
+
+  it('are waited for no longer than the job lives', async () => {
+    const writing = new Writing(1)
+    const written = await writing.turn('other', 500_000, new AbortController().signal)
+    const turns = vi.spyOn(writing, 'turn')
+    await using bench = await startBench({ parts: { writing } })
+    const { signal, reason, stop, listeners } = stoppable()
+    const fetching = bench.get('/big?bytes=400000', {}, { signal })
+    while (turns.mock.calls.length === 0) await turn()
+
+    stop()
+
+    await expect(fetching).rejects.toBe(reason)
+    written()
+    for (let i = 0; i < 5; i++) await turn()
+    expect([writing.total, listeners()]).toEqual([0, 0])
   })
 })
 
