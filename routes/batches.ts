@@ -4,6 +4,7 @@ import type { BatchSubmission, BatchView, Engine } from '../src/engine/engine.ts
 import { BatchDeletedError } from '../src/errors.ts'
 import { letGoOfBody } from '../src/http/bodies.ts'
 import { emptyBody } from '../src/http/body.ts'
+import { checked } from '../src/http/checked.ts'
 import { etagOf, noneMatchHits } from '../src/http/etag.ts'
 import { sendEvents } from '../src/http/events.ts'
 import { idempotencyOf } from '../src/http/idempotency.ts'
@@ -13,7 +14,7 @@ import { sendJson, sendSpliced } from '../src/http/splice.ts'
 import { traceparentOf } from '../src/http/traceparent.ts'
 import { documentationOnly } from '../src/http/validator.ts'
 import { BatchListQuery, BatchParams, BatchQuery, NoQuery, readHeaders, submitHeaders } from '../src/schema/requests.ts'
-import { parseSubmission } from '../src/schema/submission.ts'
+import { submissionSteps } from '../src/schema/submission.ts'
 import { BatchPage, BatchView as BatchSchema, BatchWithJobs, Event } from '../src/schema/views.ts'
 import type { RouteParts } from './parts.ts'
 
@@ -78,7 +79,8 @@ function submit(app: App, parts: RouteParts): void {
       if (wait) reply.header('preference-applied', wait.applied)
       const until = clock.now() + (wait?.waitMs ?? 0)
       const hold = wait ? { timeoutMs: wait.waitMs, bytes: bodyBytes(request, config), signal } : undefined
-      const accepted = first ?? (await engine.submit(tenantId, submissionOf(request, parts), { idempotency, hold }))
+      const accepted =
+        first ?? (await engine.submit(tenantId, await submissionOf(request, parts), { idempotency, hold }))
       letGoOfBody(request)
       reply.header('location', accepted.links.self)
       if (isStream) return sendEvents(request, reply, parts, accepted.id, { after: 0 })
@@ -97,9 +99,13 @@ function submit(app: App, parts: RouteParts): void {
 }
 
 /** The batch that a request describes. @throws {InvalidArgumentError} {BatchTooLargeError} */
-function submissionOf({ body, headers, tenantId }: FastifyRequest, { engine, jobSchema }: RouteParts): BatchSubmission {
-  const batch = parseSubmission(body, jobSchema, engine.tenant(tenantId))
-  const traceparent = traceparentOf(headers.traceparent)
+async function submissionOf(
+  request: FastifyRequest,
+  { engine, jobSchema, turns }: RouteParts,
+): Promise<BatchSubmission> {
+  const steps = submissionSteps(request.body, jobSchema, engine.tenant(request.tenantId))
+  const batch = await checked(turns, request, steps)
+  const traceparent = traceparentOf(request.headers.traceparent)
   return traceparent ? { ...batch, traceparent } : batch
 }
 

@@ -1,10 +1,11 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { emptyBody } from '../src/http/body.ts'
+import { checked } from '../src/http/checked.ts'
 import { json, KEYED, problems, SHED, WITH_BODY } from '../src/http/responses.ts'
 import { arrayOf, sendJson } from '../src/http/splice.ts'
 import { documentationOnly } from '../src/http/validator.ts'
 import { BatchParams, CancelBody, NoBody, NoQuery } from '../src/schema/requests.ts'
-import { parseAppend } from '../src/schema/submission.ts'
+import { appendSteps } from '../src/schema/submission.ts'
 import { CancelledBatch, ClosedBatch, JobList } from '../src/schema/views.ts'
 import type { RouteParts } from './parts.ts'
 
@@ -20,7 +21,7 @@ type App = Parameters<typeof lifecycle>[0]
 
 const COMMON = { tags: ['batches'], security: [{ key: [] }], params: BatchParams, querystring: NoQuery }
 
-function append(app: App, { engine, jobSchema, bodies }: RouteParts): void {
+function append(app: App, { engine, jobSchema, bodies, turns }: RouteParts): void {
   app.route({
     method: 'POST',
     url: '/v1/batches/:batchId/jobs',
@@ -41,7 +42,8 @@ function append(app: App, { engine, jobSchema, bodies }: RouteParts): void {
     async handler(request, reply) {
       if (request.body === undefined) throw emptyBody()
       const { tenantId } = request
-      const jobs = parseAppend(request.body, jobSchema, engine.tenant(tenantId))
+      const steps = appendSteps(request.body, jobSchema, engine.tenant(tenantId))
+      const jobs = await checked(turns, request, steps)
       const views = await engine.append(tenantId, request.params.batchId, jobs)
       return sendJson(reply.code(201), `{"data":${arrayOf(views)}}`)
     },

@@ -5,6 +5,7 @@ import type { Config } from '../src/config.ts'
 import type { Engine } from '../src/engine/engine.ts'
 import type { Observers } from '../src/http/observers.ts'
 import type { RequestLimits } from '../src/http/rate-limit.ts'
+import type { Turns } from '../src/json/turns.ts'
 import type { JobSchema } from '../src/schema/jobs.ts'
 import type { TenantBody } from '../src/schema/requests.ts'
 import type { DirectoryStore } from '../src/store/store.ts'
@@ -21,6 +22,8 @@ export interface RouteParts {
   bodies: { batch: z.ZodType; append: z.ZodType; tenant: TenantBody }
   /** Whoever holds an answer or a stream open. */
   observers: Observers
+  /** Where large requests are read and checked. */
+  turns: Turns
   /** The requests of each tenant. */
   limits: RequestLimits
 }

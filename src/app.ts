@@ -22,6 +22,7 @@ import { RequestLimits } from './http/rate-limit.ts'
 import { RouteTable } from './http/route-table.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
+import { Turns } from './json/turns.ts'
 import { buildLogger } from './log.ts'
 import type { OnRefused } from './refusals.ts'
 import { buildJobSchema } from './schema/jobs.ts'
@@ -78,13 +79,14 @@ export function buildApp(parts: AppParts): FastifyInstance {
   warnOfUnknownProxies(app)
   // Before anything is answered, a path that there is none of included.
   refuseOtherSites(app, config)
-  prepare(app, newId)
+  const turns = new Turns()
+  prepare(app, newId, turns)
   boundConnections(app, config, parts.clock)
   boundBodies(app, config, parts.clock)
   logAnswers(app, parts.clock)
   tellRefusals(app, parts.onRefused)
   shedUnderPressure(app, config, { clock: parts.clock, memoryLimitBytes: parts.memoryLimitBytes })
-  serve(app, parts, closingSignal(app, parts.clock))
+  serve(app, { ...parts, turns }, closingSignal(app, parts.clock))
   return app
 }
 
@@ -101,7 +103,7 @@ export async function openApiYaml(parts: Pick<AppParts, 'config' | 'kinds' | 've
   }
 }
 
-function prepare(app: FastifyInstance, newId: () => string): void {
+function prepare(app: FastifyInstance, newId: () => string, turns: Turns): void {
   const table = new RouteTable()
   app.addHook('onRoute', (route) => table.add(route))
   app.decorateRequest('tenantId', '')
@@ -109,12 +111,12 @@ function prepare(app: FastifyInstance, newId: () => string): void {
   app.decorateRequest('answerType', '')
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
-  takeJsonOnly(app)
+  takeJsonOnly(app, turns)
   answerProblems(app, table)
   answerForNode(app, newId)
 }
 
-function serve(app: FastifyInstance, parts: AppParts, closing: AbortSignal): void {
+function serve(app: FastifyInstance, parts: AppParts & { turns: Turns }, closing: AbortSignal): void {
   const jobSchema = buildJobSchema(parts.kinds)
   const tenant = tenantBody(parts.egressProblem)
   const bodies = { ...submissionSchemas(jobSchema.job, parts.config), tenant }

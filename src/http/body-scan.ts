@@ -29,17 +29,30 @@ export function malformed(message: string): EdgeError {
  * Resolves when a body is known to be JSON of a size that can be parsed at once.
  * @throws {EdgeError} `malformed_json`, `body_too_large` for a limit other than that of bytes, or `bad_request` as soon as the client has gone.
  */
-export async function scanInTurns(turns: Turns, { tenantId, raw }: FastifyRequest, bytes: Buffer): Promise<void> {
+export async function scanInTurns(turns: Turns, request: FastifyRequest, bytes: Buffer): Promise<void> {
   const scan = new BodyScan(bytes, { maxDepth: MAX_BODY_DEPTH, maxValues: MAX_BODY_VALUES, maxNames: MAX_BODY_NAMES })
+  await workInTurns(turns, request, () => scan.step())
+  if (scan.fault !== null) throw refusalOf(scan.fault)
+}
+
+/**
+ * Call `step` in turns of the request's tenant until it returns true.
+ * @throws what `step` throws; {EdgeError} `bad_request` as soon as the client has gone.
+ */
+export async function workInTurns(
+  turns: Turns,
+  { tenantId, raw }: Pick<FastifyRequest, 'tenantId' | 'raw'>,
+  step: () => boolean,
+): Promise<void> {
   const gone = new AbortController()
   const onClose = () => gone.abort(new EdgeError('bad_request', 'The request was cut off.'))
   raw.socket.once('close', onClose)
+  if (raw.socket.destroyed) onClose()
   try {
-    await turns.run(tenantId, () => scan.step(), gone.signal)
+    await turns.run(tenantId, step, gone.signal)
   } finally {
     raw.socket.off('close', onClose)
   }
-  if (scan.fault !== null) throw refusalOf(scan.fault)
 }
 
 /** Why a body that was refused by the parser was, without quoting it; its keys apart. */

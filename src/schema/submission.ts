@@ -73,20 +73,31 @@ export function submissionSchemas(job: z.ZodType, limits: SubmissionLimits): { b
   }
 }
 
+/** Jobs that are checked in one step: about two milliseconds of work. */
+export const JOBS_A_STEP = 250
+
+/** Checks a request in steps, one after each `next`, and returns what it was checked for. */
+export type Steps<T> = Generator<undefined, T, undefined>
+
 /**
  * A batch out of a parsed JSON body, its `defaults` merged into its jobs.
  * @throws {InvalidArgumentError} naming every wrong field, those that depend on other fields included.
  * @throws {BatchTooLargeError} when it has more jobs than the limits allow.
  */
-export function parseSubmission(
+export function parseSubmission(body: unknown, schema: JobSchema, submitter: Submitter): BatchSubmission {
+  return atOnce(submissionSteps(body, schema, submitter))
+}
+
+/** As {@link parseSubmission}, in steps of {@link JOBS_A_STEP} jobs. */
+export function* submissionSteps(
   body: unknown,
   schema: JobSchema,
   { id: tenantId, limits }: Submitter,
-): BatchSubmission {
+): Steps<BatchSubmission> {
   const raw = objectOf(body, limits)
   const findings = hygieneOf(raw)
   const envelope = examine(Envelope, raw, findings)
-  const jobs = examineJobs(raw.jobs, { schema, tenantId, findings })
+  const jobs = yield* examineJobs(raw.jobs, { schema, tenantId, findings })
   findings.add(batchRules(raw))
   findings.throwIfAny()
   // Nothing was found, so the envelope is the schema's output.
@@ -95,17 +106,29 @@ export function parseSubmission(
 }
 
 /**
- * The jobs of an append out of a parsed JSON body.
+ * The jobs of an append out of a parsed JSON body, in steps.
  * @throws {InvalidArgumentError} {BatchTooLargeError} as {@link parseSubmission}.
  */
-export function parseAppend(body: unknown, schema: JobSchema, { id: tenantId, limits }: Submitter): CommonSpec[] {
+export function* appendSteps(
+  body: unknown,
+  schema: JobSchema,
+  { id: tenantId, limits }: Submitter,
+): Steps<CommonSpec[]> {
   const raw = objectOf(body, limits)
   const findings = hygieneOf(raw)
   const envelope = examine(AppendEnvelope, raw, findings)
-  const jobs = examineJobs(raw.jobs, { schema, tenantId, findings })
+  const jobs = yield* examineJobs(raw.jobs, { schema, tenantId, findings })
   findings.add(nameRules(raw.jobs, false))
   findings.throwIfAny()
   return merge(envelope?.defaults, jobs)
+}
+
+/** All steps in one. */
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+  }
 }
 
 function objectOf(body: unknown, limits: SubmissionLimits): Record<string, unknown> {
@@ -137,11 +160,12 @@ interface Examination {
   findings: Findings
 }
 
-function examineJobs(jobs: unknown, by: Examination): CommonSpec[] {
+function* examineJobs(jobs: unknown, by: Examination): Steps<CommonSpec[]> {
   if (!Array.isArray(jobs)) return []
   const parsed: CommonSpec[] = []
   for (const [index, job] of jobs.entries()) {
     if (by.findings.full) break
+    if (index % JOBS_A_STEP === 0 && index > 0) yield
     const spec = examineJob(job, index, by)
     if (spec) parsed.push(spec)
   }

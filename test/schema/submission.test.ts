@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BatchTooLargeError, type FieldError, InvalidArgumentError } from '../../src/errors.ts'
 import { buildJobSchema } from '../../src/schema/jobs.ts'
-import { parseAppend, parseSubmission } from '../../src/schema/submission.ts'
+import { MAX_FIELD_ERRORS } from '../../src/schema/limits.ts'
+import { appendSteps, atOnce, JOBS_A_STEP, parseSubmission, submissionSteps } from '../../src/schema/submission.ts'
 import { FAKE_KINDS } from '../support/fake-parts.ts'
 
 const schema = buildJobSchema(FAKE_KINDS)
@@ -10,7 +11,7 @@ const TENANT = { id: 'acme', limits: { maxBatchJobs: 100 } }
 const SLEEP = { kind: 'sleep', durationMs: 1 }
 
 const parse = (body: unknown) => parseSubmission(body, schema, TENANT)
-const append = (body: unknown) => parseAppend(body, schema, TENANT)
+const append = (body: unknown) => atOnce(appendSteps(body, schema, TENANT))
 
 /** The field errors of a body, by pointer. */
 function wrong(body: unknown, read: (body: unknown) => unknown = parse): FieldError[] {
@@ -338,5 +339,60 @@ describe('parseAppend', () => {
 
   it('answers too many jobs with an error of its own', () => {
     expect(() => append({ jobs: Array.from({ length: 101 }, () => SLEEP) })).toThrow(BatchTooLargeError)
+  })
+})
+
+describe('the steps of a check', () => {
+  const many = { id: 'acme', limits: { maxBatchJobs: 10_000 } }
+  const jobs = (count: number) => Array.from({ length: count }, (_, i) => ({ ...SLEEP, name: `n${i}` }))
+
+  /** How many steps there are, and what they come to. */
+  function walk<T>(steps: Generator<undefined, T>): { pauses: number; value: T } {
+    for (let pauses = 0; ; pauses++) {
+      const { done, value } = steps.next()
+      if (done) return { pauses, value }
+    }
+  }
+
+  it.each([
+    [1, 0],
+    [JOBS_A_STEP, 0],
+    [JOBS_A_STEP + 1, 1],
+    [10_000, 10_000 / JOBS_A_STEP - 1],
+  ])('of %i jobs pause %i times, and come to the same', (count, pauses) => {
+    const body = { jobs: jobs(count), defaults: { priority: 3 } }
+    const batch = walk(submissionSteps(body, schema, many))
+    const append = walk(appendSteps(body, schema, many))
+
+    expect([batch.pauses, append.pauses]).toEqual([pauses, pauses])
+    expect(batch.value).toEqual(parseSubmission(body, schema, many))
+    expect(append.value).toEqual(batch.value.jobs)
+  })
+
+  it('name what is wrong in any of them at once, in order, and what is wrong between them', () => {
+    const body: { jobs: object[]; n: number } = { jobs: jobs(1_000), n: 2 }
+    for (const index of [0, JOBS_A_STEP, 999]) body.jobs[index] = { ...SLEEP, name: 'twin', durationMs: -1 }
+
+    const found = wrong(body, (each) => walk(submissionSteps(each, schema, many)))
+
+    expect(found.map(({ pointer }) => pointer)).toEqual([
+      '/jobs/0/durationMs',
+      `/jobs/${JOBS_A_STEP}/durationMs`,
+      '/jobs/999/durationMs',
+      '/n',
+      `/jobs/${JOBS_A_STEP}/name`,
+      '/jobs/999/name',
+    ])
+  })
+
+  it('are none behind the last mistake that is named', () => {
+    const body = { jobs: Array.from({ length: 5_000 }, () => ({ kind: 'sleep' })) }
+    const steps = submissionSteps(body, schema, many)
+    let pauses = 0
+    const found = wrong(body, () => {
+      while (!steps.next().done) pauses++
+    })
+
+    expect([pauses, found.length]).toEqual([MAX_FIELD_ERRORS / JOBS_A_STEP - 1, MAX_FIELD_ERRORS + 1])
   })
 })
