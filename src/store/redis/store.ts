@@ -42,6 +42,8 @@ export class RedisStore implements Store {
   readonly #reader: Reader
   readonly #writer: Writer
   readonly #expiry: Expiry
+  /** Tenants come and go: others may own them in between. */
+  readonly #shared: boolean
   readonly #stored = new Map<string, number>()
   readonly #takeBack = () => void this.#inTurn(() => this.#writer.takeBackAll())
   /** Settles when everything that was to be written is. */
@@ -57,6 +59,7 @@ export class RedisStore implements Store {
     const { connection, numbers, secret, owner, onStale } = options
     const onBytes = (tenantId: string, bytes: number) => this.#stored.set(tenantId, bytes)
     this.secret = secret
+    this.#shared = owner !== null
     this.#connection = connection
     this.#numbers = numbers
     this.#tenants = new TenantMap(connection)
@@ -209,8 +212,9 @@ export class RedisStore implements Store {
 
   async unfinished(tenantId?: string): Promise<BatchRow[]> {
     const tenants = tenantId === undefined ? await this.#reader.known() : [tenantId]
-    // What was refused must not be taken up.
-    await this.#inTurn(() => this.#writer.takeBackAll())
+    // What was refused must not be taken up, unless others may have taken it up before.
+    if (tenantId !== undefined && this.#shared) await this.#inTurn(async () => this.#writer.leaveBe(tenantId))
+    else await this.#inTurn(() => this.#writer.takeBackAll())
     const rows: BatchRow[] = []
     for (const each of tenants) {
       await this.#know(each)

@@ -38,7 +38,7 @@ export class Writer {
   readonly #name = randomBytes(8).toString('hex')
   #sent = 0
   /** New batches that were refused to their callers and may be in Redis. */
-  readonly #uncertain = new Map<string, Map<BatchNo, NewBatch>>()
+  readonly #uncertain = new Map<string, Map<BatchNo, { batch: NewBatch; proof: string | null }>>()
 
   constructor(options: {
     connection: Connection
@@ -57,12 +57,13 @@ export class Writer {
   /** One at a time. @throws {StoreError} when some of it was not written, or may not have been; it can be tried again whole. */
   async commit(group: CommitGroup): Promise<void> {
     const byTenant = await this.#split(group)
+    const proofs = new Map([...byTenant.keys()].map((tenantId) => [tenantId, this.proofOf(tenantId)]))
     const done = await Promise.allSettled([...byTenant].map(([tenantId, parts]) => this.#write(tenantId, parts)))
     const failed = done.find((result) => result.status === 'rejected')
     if (failed === undefined) return
     for (const batch of group.batches) {
-      const own = this.#uncertain.get(batch.tenantId) ?? new Map<BatchNo, NewBatch>()
-      this.#uncertain.set(batch.tenantId, own.set(batch.no, batch))
+      const own = this.#uncertain.get(batch.tenantId) ?? new Map()
+      this.#uncertain.set(batch.tenantId, own.set(batch.no, { batch, proof: proofs.get(batch.tenantId) ?? null }))
     }
     throw failed.reason
   }
@@ -80,6 +81,11 @@ export class Writer {
   /** Take back what was refused of a tenant. @throws {StoreError} while Redis cannot be reached. */
   async takeBack(tenantId: string): Promise<void> {
     await this.#takeBack(tenantId)
+  }
+
+  /** Leave what was refused of a tenant to the record: this is a new owner, if by the same name. */
+  leaveBe(tenantId: string): void {
+    this.#uncertain.delete(tenantId)
   }
 
   /** The proof to send: '' where none is asked for, null when the tenant is another's. */
@@ -179,7 +185,13 @@ export class Writer {
 
   /** False: the tenant is another's. */
   async #takeBack(tenantId: string): Promise<boolean> {
-    for (const [no, { id, idempotency }] of this.#uncertain.get(tenantId) ?? []) {
+    for (const [no, { batch, proof }] of this.#uncertain.get(tenantId) ?? []) {
+      const { id, idempotency } = batch
+      // Another owner was there in between: it went on with what it found, and may have said that it was accepted.
+      if (this.#owner !== null && this.proofOf(tenantId) !== proof) {
+        this.#uncertain.get(tenantId)?.delete(no)
+        continue
+      }
       const args = [id, no, idempotency?.key ?? '']
       const said = await this.#fenced(tenantId, TAKE_BACK, [batchKey(tenantId, no)], args)
       if (said === null) return false

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { OverloadedError } from '../../../src/errors.ts'
 import { StoreError } from '../../../src/store/error.ts'
@@ -191,6 +191,31 @@ describe.skipIf(NO_REDIS !== null)('RedisStore beside other writers', () => {
       const asked = async (): Promise<unknown> => await read().catch(asked)
 
       expect(await asked()).toEqual([null, null])
+    })
+
+    it('takes back nothing once another owner was there in between', async () => {
+      await using proxy = await LossyProxy.start(server.port)
+      const client = new Redis({ port: proxy.port, host: '127.0.0.1', ...ONCE })
+      client.on('error', () => undefined)
+      let me = 'first'
+      await redis.set('gatherd:{acme}:owner', me)
+      const store = await RedisStore.open({ redis: client, owner: () => me })
+      const refused = submission(2, 3, { idempotency: { key: 'k', hash: 'h', answer: '{}' } })
+      const lost = proxy.loseAnswer((request) => isCommit(request) && request.includes(refused.batches[0].id))
+      await expect(store.commit(refused)).rejects.toThrow(StoreError)
+      me = 'second'
+      await redis.set('gatherd:{acme}:owner', me)
+      await lost
+
+      const adopted = async (): Promise<number[]> => {
+        const rows = await store.unfinished('acme').catch(() => null)
+        return rows === null ? await adopted() : rows.map(({ no }) => no)
+      }
+      expect(await adopted()).toEqual([2])
+      await store.commit(submission(3, 1))
+
+      expect((await store.idempotent('acme', 'k'))?.answer).toBe('{}')
+      client.disconnect()
     })
 
     it('does not do a write that a later one has overtaken', async () => {
