@@ -142,5 +142,6 @@ export function fetchLimits(config: Config): FetchLimits {
     maxRequestBytes: config.egressMaxRequestBytes,
     maxResponseHeaders: config.egressMaxHeaders,
     headersTimeoutMs: config.egressHeadersTimeoutMs,
+    idleTimeoutMs: config.egressIdleTimeoutMs,
   }
 }

@@ -55,6 +55,7 @@ describe('readConfig', () => {
       egressDns: [],
       egressConnectTimeoutMs: 5_000,
       egressHeadersTimeoutMs: 15_000,
+      egressIdleTimeoutMs: 60_000,
       egressMaxResponseBytes: 10_485_760,
       egressMaxWireBytes: 12_582_912,
       egressMaxRequestBytes: 1_048_576,

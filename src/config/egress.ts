@@ -72,6 +72,11 @@ export const EGRESS_TABLE = {
     whole(1, 3_600_000, 15_000),
     "How long a response's headers may take, in milliseconds.",
   ],
+  egressIdleTimeoutMs: [
+    'GATHERD_EGRESS_IDLE_TIMEOUT_MS',
+    whole(0, 3_600_000, 60_000),
+    "How long nothing more of a response's body may come, in milliseconds; 0: for ever.",
+  ],
   egressMaxResponseBytes: [
     'GATHERD_EGRESS_MAX_RESPONSE_BYTES',
     whole(0, 1_073_741_824, 10_485_760),

@@ -153,7 +153,7 @@ function clientOn({ socket, origin, idleMs, maxHeaderBytes }: ConnectionOptions)
     pipelining: 1,
     allowH2: false,
     maxHeaderSize: maxHeaderBytes,
-    // 1xx responses refresh the first, a paused reader stops the second: the attempt's own deadlines hold instead.
+    // 1xx responses refresh the first: the attempt's own deadline holds instead. Each dispatch brings the second.
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: idleMs,

@@ -5,7 +5,15 @@ import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { LOCAL } from '../egress/certificate.ts'
 import { TestDns } from '../support/dns.ts'
-import { FullPort, HOSTILE, type HostileCase, HostileServer, SMALL_CAPS, UNCONNECTABLE } from '../support/hostile.ts'
+import {
+  FullPort,
+  HOSTILE,
+  type HostileCase,
+  HostileServer,
+  SMALL_CAPS,
+  startTlsFront,
+  UNCONNECTABLE,
+} from '../support/hostile.ts'
 import { startOrigin } from '../support/origin.ts'
 import { LOOPBACK, startService, type TestService } from '../support/service.ts'
 import type { WireJob } from './check-log.ts'
@@ -93,6 +101,44 @@ describe('a server that cannot be connected to', () => {
 
     expect(jobs.map(endOf)).toEqual(['timeout', 'timeout', 'timeout', 'timeout'])
     await mute.whenIdle()
+  })
+})
+
+describe('a body of which nothing more comes', () => {
+  const HALVES = ['stalled', 'stalled in a chunk', 'stalled without a length', 'stalled in gzip']
+
+  it.each(['http', 'https'])(
+    'over %s ends without a timeout of the job, and its connection is closed',
+    async (scheme) => {
+      setDefaultCACertificates([LOCAL.cert])
+      await using server = await HostileServer.start()
+      await using secure = await startTlsFront(server)
+      await using service = await startService({ ...CAPS, egressIdleTimeoutMs: 50 })
+      const port = scheme === 'https' ? secure.port : server.port
+      const jobs = HALVES.map((name) => ({
+        kind: 'fetch',
+        url: `${scheme}://127.0.0.1:${port}/${encodeURIComponent(name)}`,
+      }))
+
+      const ended = (await service.me.run({ jobs })).jobs
+
+      const message = 'The server sent no more of the response body in time.'
+      expect(ended.map(({ error }) => error)).toEqual(
+        HALVES.map(() => expect.objectContaining({ code: 'connection_lost', message })),
+      )
+      await server.whenIdle()
+    },
+  )
+
+  it('goes on while something comes, however little', async () => {
+    await using server = await HostileServer.start()
+    await using service = await startService({ ...CAPS, egressIdleTimeoutMs: 3_000 })
+
+    const { jobs } = await service.me.run({
+      jobs: [{ kind: 'fetch', url: server.url('dripping'), timeoutMs: 300 }],
+    })
+
+    expect(endOf(jobs[0])).toBe('timeout')
   })
 })
 

@@ -1,8 +1,11 @@
 import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer as createTlsServer } from 'node:tls'
 import { Worker } from 'node:worker_threads'
 import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+
+import { LOCAL } from '../egress/certificate.ts'
 
 /** What a hostile server does with a connection once a request's head has come. */
 export type Behaviour = (socket: Socket) => void
@@ -94,6 +97,14 @@ const BODIES: HostileCase[] = [
   { name: 'dripping', ends: 'timeout', job: { timeoutMs: 150 }, behave: drip(`${OK}\r\n`, 'x') },
   { name: 'dripping chunks', ends: 'timeout', job: { timeoutMs: 150 }, behave: drip(CHUNKED, '1\r\nx\r\n') },
   { name: 'stalled', ends: 'timeout', job: { timeoutMs: 150 }, behave: say(`${OK}content-length: 9\r\n\r\nhalf`) },
+  { name: 'stalled in a chunk', ends: 'timeout', job: { timeoutMs: 150 }, behave: say(`${CHUNKED}9\r\nhalf`) },
+  { name: 'stalled without a length', ends: 'timeout', job: { timeoutMs: 150 }, behave: say(`${OK}\r\nhalf`) },
+  {
+    name: 'stalled in gzip',
+    ends: 'timeout',
+    job: { timeoutMs: 150 },
+    behave: say(Buffer.concat([Buffer.from(`${OK}content-encoding: gzip\r\n\r\n`), bomb.subarray(0, 100)])),
+  },
   { name: 'endless chunk extension', ends: 'response_too_large', behave: pour(`${CHUNKED}1;`, repeat('x')) },
   { name: 'endless trailers', ends: 'bad_response', behave: pour(`${CHUNKED}0\r\n`, repeat('a: b\r\n')) },
 ]
@@ -333,6 +344,34 @@ export class HostileServer implements AsyncDisposable {
 async function listening(server: HostileServer): Promise<HostileServer> {
   await server.listening
   return server
+}
+
+/** TLS before a server, with the certificate of 127.0.0.1. Close it with `await using`. */
+export async function startTlsFront({ port }: { port: number }): Promise<AsyncDisposable & { port: number }> {
+  const open = new Set<Socket>()
+  const front = createTlsServer({ cert: LOCAL.cert, key: LOCAL.key }, (secure) => {
+    const plain = connect(port, '127.0.0.1')
+    for (const socket of [secure, plain]) {
+      open.add(socket)
+      socket.on('error', () => undefined)
+      socket.once('close', () => {
+        open.delete(socket)
+        secure.destroy()
+        plain.destroy()
+      })
+    }
+    secure.pipe(plain, { end: false }).pipe(secure, { end: false })
+    plain.once('end', () => secure.end())
+  })
+  await once(front.listen(0, '127.0.0.1'), 'listening')
+  return {
+    // It listens on TCP.
+    port: (front.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of open) socket.destroy()
+      await once(front.close(), 'close')
+    },
+  }
 }
 
 /** Listens, and then never takes a connection out of its queue, as nothing in its thread goes on. */

@@ -20,6 +20,8 @@ const SENTENCES: Readonly<Record<FetchFailure, string>> = {
   bad_redirect: 'The response redirects to where a fetch does not go.',
 }
 
+const IDLE = 'The server sent no more of the response body in time.'
+
 /** A failed fetch. The message is fixed for the code unless given: nothing of Node's text, no address, no URL. */
 export function fetchError(
   code: FetchFailure,
@@ -50,8 +52,14 @@ export function asFetchError(error: unknown, inBody = false): JobError {
   if (error instanceof EgressError) return ofEgress(error)
   // Its detail is for the operator alone.
   if (error instanceof EgressDeniedError) return new JobError('EgressDeniedError', error.code, error.message)
+  if (isIdle(error)) return fetchError('connection_lost', { message: IDLE, cause: error })
   const code = failureOf(error, inBody)
   return code === 'tls_failed' ? ofEgress(new EgressError(code, error)) : fetchError(code, { cause: error })
+}
+
+/** undici's, for a body of which nothing came for long enough. */
+function isIdle(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'UND_ERR_BODY_TIMEOUT'
 }
 
 function ofEgress({ code, message, reason, cause }: EgressError): JobError {

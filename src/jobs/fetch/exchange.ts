@@ -170,7 +170,7 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
   }
 
   #send(): void {
-    const { connection, request } = this.#options
+    const { connection, request, limits } = this.#options
     const { url, method, body } = request
     const headers: string[] = []
     for (const [name, value] of request.headers) headers.push(name, value)
@@ -178,7 +178,9 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
     connection.onBytes = () => {
       if (connection.bytesRead > most) this.#fail(fetchError(this.#status > 0 ? 'response_too_large' : 'bad_response'))
     }
-    connection.dispatch({ path: url.pathname + url.search, method, headers, body }, this)
+    // While the reader is paused this does not run.
+    const bodyTimeout = limits.idleTimeoutMs
+    connection.dispatch({ path: url.pathname + url.search, method, headers, body, bodyTimeout }, this)
   }
 
   #headersLate(): void {

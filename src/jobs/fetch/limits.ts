@@ -10,13 +10,16 @@ export interface FetchLimits {
   maxResponseHeaders: number
   /** Milliseconds from sending a request to the end of its response's headers. */
   headersTimeoutMs: number
+  /** Milliseconds in which nothing of a body comes while it is waited for. 0: any number. */
+  idleTimeoutMs: number
 }
 
-/** 10 MiB decoded, 12 MiB on the wire, 1 MiB to send, 128 header lines, 15 s to the headers. */
+/** 10 MiB decoded, 12 MiB on the wire, 1 MiB to send, 128 header lines, 15 s to the headers, 60 s between two parts of a body. */
 export const DEFAULT_FETCH_LIMITS: Readonly<FetchLimits> = {
   maxResponseBytes: 10 * 1024 * 1024,
   maxWireBytes: 12 * 1024 * 1024,
   maxRequestBytes: 1024 * 1024,
   maxResponseHeaders: 128,
   headersTimeoutMs: 15_000,
+  idleTimeoutMs: 60_000,
 }
