@@ -7,7 +7,7 @@ const HARMLESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
  * Where nobody needs a key, what a browser can be made to send must not do: a page whose name is made to lead to this machine (DNS
- * rebinding) sends its own name as `Host`, and a page of another site its own as `Origin`. A hook for `onRequest`.
+ * rebinding) sends its own name as `Host`, and a page of another origin, this machine's others included, its own as `Origin`. A hook for `onRequest`.
  */
 export function refuseOtherSites(app: FastifyInstance, { auth, host }: Pick<Config, 'auth' | 'host'>): void {
   if (auth !== 'off') return
@@ -17,8 +17,8 @@ export function refuseOtherSites(app: FastifyInstance, { auth, host }: Pick<Conf
         'forbidden',
         'Without authentication only requests for localhost or a loopback address are answered: see the Host header.',
       )
-    if (!HARMLESS.has(request.method) && isFromAnotherSite(request, host))
-      throw new EdgeError('forbidden', 'Without authentication no page of another site may do this.')
+    if (!HARMLESS.has(request.method) && isFromAnotherOrigin(request))
+      throw new EdgeError('forbidden', 'Without authentication no page of another origin may do this.')
   })
 }
 
@@ -27,11 +27,17 @@ function isOurName(name: string | undefined, host: string): boolean {
   return name === undefined || isLocal(hostnameOf(name), host)
 }
 
-function isFromAnotherSite({ headers }: FastifyRequest, host: string): boolean {
-  const { origin } = headers
-  if (headers['sec-fetch-site'] === 'cross-site') return true
-  if (origin === undefined) return false
-  return !isLocal(hostnameOf(/^https?:\/\/(.*)$/i.exec(origin)?.[1] ?? ''), host)
+/** A browser says `same-origin` of our own pages, and `none` of what its user does without a page. */
+function isFromAnotherOrigin({ headers }: FastifyRequest): boolean {
+  const { origin, host = '' } = headers
+  const site = headers['sec-fetch-site']
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return true
+  return origin !== undefined && authorityOf(origin) !== host.toLowerCase().replace(/:80$/, '')
+}
+
+/** Host and port of an `http` origin, as a browser writes them; the service speaks no other scheme. */
+function authorityOf(origin: string): string | undefined {
+  return /^http:\/\/(.*)$/.exec(origin.toLowerCase())?.[1]?.replace(/:80$/, '')
 }
 
 /** Of `name:port` or `[address]:port`, the port or not; empty for what is neither. */

@@ -61,7 +61,19 @@ describe('without authentication', () => {
     { origin: 'null' },
     { origin: 'file://localhost' },
     { 'sec-fetch-site': 'cross-site', origin: 'http://localhost:3000' },
-  ])('a page of another site changes nothing: %j', async (headers) => {
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'Same-Origin' },
+    { 'sec-fetch-site': '' },
+    { origin: 'http://localhost:9999', 'sec-fetch-site': 'same-site', host: 'localhost:3000' },
+    { origin: 'http://localhost:9999', 'sec-fetch-site': 'same-origin', host: 'localhost:3000' },
+    { origin: 'http://localhost:9999', host: 'localhost:3000' },
+    { origin: 'http://localhost', host: 'localhost:3000' },
+    { origin: 'http://localhost:3000', host: 'localhost' },
+    { origin: 'http://127.0.0.1:3000', host: 'localhost:3000' },
+    { origin: 'http://localhost:3000', host: '[::1]:3000' },
+    { origin: 'https://localhost:3000', host: 'localhost:3000' },
+    { origin: 'null', host: 'localhost' },
+  ])('a page of another origin changes nothing: %j', async (headers) => {
     await using service = await startFake({ env: OPEN })
     for (const request of [
       service.anybody.post('/v1/batches').send(WORK),
@@ -78,11 +90,14 @@ describe('without authentication', () => {
 
   it.each([
     {},
-    { origin: 'http://localhost:5173', 'sec-fetch-site': 'same-site' },
-    { origin: 'http://127.0.0.1:3000', 'sec-fetch-site': 'same-origin' },
-    { origin: 'http://[::1]:3000' },
+    { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-origin', host: 'localhost:3000' },
+    { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-origin', host: 'LocalHost:3000' },
+    { origin: 'http://127.0.0.1:3000', host: '127.0.0.1:3000' },
+    { origin: 'http://[::1]:3000', host: '[::1]:3000' },
+    { origin: 'http://localhost', host: 'localhost:80' },
+    { 'sec-fetch-site': 'same-origin' },
     { 'sec-fetch-site': 'none' },
-  ])('a page of this machine, and who is no page, may: %j', async (headers) => {
+  ])('a page of its own, as Swagger UI is, and who is no page, may: %j', async (headers) => {
     await using service = await startFake({ env: OPEN })
 
     expect((await service.anybody.post('/v1/batches').set(headers).send(WORK)).status).toBe(202)

@@ -24,6 +24,7 @@ const FORBIDDEN: ReadonlySet<string> = new Set([
   ],
   // Who the request comes from: a caller must not speak for a proxy.
   ...['via', 'forwarded', 'x-forwarded', 'x-real-ip', 'x-client-ip', 'true-client-ip'],
+  ...['cf-connecting-ip', 'x-cluster-client-ip', 'fastly-client-ip', 'x-envoy-external-address'],
   // What opens the metadata services of clouds: Azure and IBM, Google, Azure's managed identities.
   ...['metadata', 'x-google-metadata-request', 'x-identity-header'],
 ])
@@ -35,18 +36,20 @@ const FORBIDDEN_PREFIXES = [
   ...['metadata-', 'x-aws-ec2-metadata-', 'x-aliyun-ecs-metadata-'],
 ]
 
-/** Whether a job may not set this header, whatever its case. */
+/** Whether a job may not set this header, whatever its case; many servers take `_` for `-` (RFC 3875, 4.1.18). */
 export function isForbiddenHeader(name: string): boolean {
-  const lower = name.toLowerCase()
+  const lower = name.toLowerCase().replaceAll('_', '-')
   return FORBIDDEN.has(lower) || FORBIDDEN_PREFIXES.some((prefix) => lower.startsWith(prefix))
 }
 
 /** Parts of the names of headers whose values are credentials. One too many costs a few microseconds a job, one missing a password. */
 const SECRET = /auth|cookie|token|secret|key|passw|signature|credential|session|jwt/i
+/** Those that are parts of harmless words as well (`design`, `shipping`): alone, or between what is no letter. */
+const SECRET_WORD = /(?<![a-z])(?:bearer|otp|pwd|pass|hmac|pin|sig)(?![a-z])/i
 
 /** Whether the value of a job's header is nobody's to read: it is kept encrypted. */
 export function isSecretHeader(name: string): boolean {
-  return SECRET.test(name)
+  return SECRET.test(name) || SECRET_WORD.test(name)
 }
 
 /** What is wrong with a set of headers as a whole: `[name, sentence]`, with no name for what concerns all of them. */

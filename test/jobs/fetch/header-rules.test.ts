@@ -10,7 +10,7 @@ const FORBIDDEN: Record<string, string> = {
   'frames the message': `host connection keep-alive transfer-encoding content-length te trailer upgrade expect http2-settings
     proxy-authorization proxy-connection proxy-anything sec-fetch-site sec-ch-ua`,
   'says who asks': `via forwarded x-forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-client-ip
-    true-client-ip`,
+    true-client-ip cf-connecting-ip x-cluster-client-ip fastly-client-ip x-envoy-external-address`,
   "opens a cloud's metadata service": `metadata metadata-flavor metadata-token metadata-token-expiry-seconds
     x-google-metadata-request x-aws-ec2-metadata-token x-aws-ec2-metadata-token-ttl-seconds x-identity-header
     x-aliyun-ecs-metadata-token x-aliyun-ecs-metadata-token-ttl-seconds`,
@@ -26,6 +26,7 @@ describe('a header that is not for a job to set', () => {
   describe.each(Object.entries(FORBIDDEN))('%s:', (_why, names) => {
     it.each(words(names))('%s', (name) => {
       expect([isForbiddenHeader(name), isForbiddenHeader(inOddCase(name))]).toEqual([true, true])
+      expect(isForbiddenHeader(name.replaceAll('-', '_').toUpperCase())).toBe(true)
       expect(headerProblems({ [name]: 'x' })).toEqual([[name, 'This header is not for a job to set.']])
     })
   })
@@ -36,14 +37,18 @@ describe('a header that is not for a job to set', () => {
 })
 
 describe('a header that is kept encrypted', () => {
-  it.each(words('Authorization COOKIE x-api-key X-Auth x-amz-security-token x-signature'))(
-    '%s is told by its name',
-    (name) => {
-      expect(isSecretHeader(name)).toBe(true)
-    },
-  )
+  it.each(
+    words(`Authorization COOKIE x-api-key X-Auth x-amz-security-token x-signature x-bearer BEARER otp x-otp-code X_OTP db-pwd pwd
+      x-pass pass.word.pass x-hmac hmac-sha256 x-hub-hmac2 x-pin pin sig x-sig sig_v1`),
+  )('%s is told by its name', (name) => {
+    expect(isSecretHeader(name)).toBe(true)
+  })
 
-  it.each(words('x-csrf accept'))('%s is none', (name) => {
+  it.each(
+    words(
+      'x-csrf accept x-design x-shipping x-assign pinned passage bypass x-compass hotpot x-forbearer x-pinning sigma option',
+    ),
+  )('%s is none', (name) => {
     expect(isSecretHeader(name)).toBe(false)
   })
 })
