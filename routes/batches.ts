@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
-import type { BatchSubmission, BatchView, Engine } from '../src/engine/engine.ts'
+import type { BatchSubmission, BatchView } from '../src/engine/engine.ts'
 import { BatchDeletedError } from '../src/errors.ts'
 import { letGoOfBody } from '../src/http/bodies.ts'
 import { emptyBody } from '../src/http/body.ts'
@@ -93,7 +93,7 @@ function submit(app: App, parts: RouteParts): void {
           throw error
         })
       if (view.settledAt === null) return sendJson(reply.code(202), JSON.stringify(view))
-      return sendWithJobs(reply.code(200), engine, tenantId, view)
+      return sendWithJobs(reply.code(200), parts, tenantId, view)
     },
   })
 }
@@ -140,7 +140,8 @@ function list(app: App, { engine }: RouteParts): void {
   })
 }
 
-function read(app: App, { engine, config, observers }: RouteParts): void {
+function read(app: App, parts: RouteParts): void {
+  const { engine, config, observers } = parts
   app.route({
     method: 'GET',
     url: '/v1/batches/:batchId',
@@ -176,18 +177,19 @@ function read(app: App, { engine, config, observers }: RouteParts): void {
       const etag = withJobs ? etagOf(`${text}+jobs`, true) : etagOf(text)
       reply.header('etag', etag)
       if (noneMatchHits(request.headers['if-none-match'], etag)) return reply.code(304).send()
-      return withJobs ? sendWithJobs(reply, engine, tenantId, view) : sendJson(reply, text)
+      return withJobs ? sendWithJobs(reply, parts, tenantId, view) : sendJson(reply, text)
     },
   })
 }
 
 async function sendWithJobs(
   reply: FastifyReply,
-  engine: Engine,
+  { engine, unread }: RouteParts,
   tenantId: string,
   view: BatchView,
 ): Promise<FastifyReply> {
-  return sendSpliced(reply, view, 'jobs', await engine.allJobs(tenantId, view.id))
+  const pages = unread.answer(tenantId, reply.raw)
+  return sendSpliced(reply, view, 'jobs', await engine.allJobs(tenantId, view.id, pages), { unread: pages })
 }
 
 /** `Link: rel="next"` (RFC 8288): this request with the next page's cursor. */

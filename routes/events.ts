@@ -14,7 +14,7 @@ export const events: FastifyPluginAsyncZod<RouteParts> = async (app, parts) => {
 
 type App = Parameters<typeof events>[0]
 
-function wait(app: App, { engine, config, observers }: RouteParts): void {
+function wait(app: App, { engine, config, observers, unread }: RouteParts): void {
   app.route({
     method: 'GET',
     url: '/v1/batches/:batchId/wait',
@@ -34,8 +34,9 @@ function wait(app: App, { engine, config, observers }: RouteParts): void {
     },
     async handler(request, reply) {
       const query = { ...request.query, signal: observers.watch(request, reply) }
-      const { done, pending } = await engine.wait(request.tenantId, request.params.batchId, query)
-      return sendSpliced(reply, {}, 'done', done, { pending })
+      const pages = unread.answer(request.tenantId, reply.raw)
+      const { done, pending } = await engine.wait(request.tenantId, request.params.batchId, query, pages)
+      return sendSpliced(reply, {}, 'done', done, { tail: { pending }, unread: pages })
     },
   })
 }

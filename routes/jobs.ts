@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { json, KEYED, problems, SHED, WITH_BODY } from '../src/http/responses.ts'
-import { arrayOf, sendJson } from '../src/http/splice.ts'
+import { arrayOf, sendJson, sendRead } from '../src/http/splice.ts'
 import { BatchParams, CancelBody, JobListQuery, JobParams, NoQuery, RescheduleBody } from '../src/schema/requests.ts'
 import { CancelledJob, JobPage, JobView } from '../src/schema/views.ts'
 import { linkNext } from './batches.ts'
@@ -18,7 +18,7 @@ type App = Parameters<typeof jobs>[0]
 
 const COMMON = { tags: ['jobs'], security: [{ key: [] }] }
 
-function list(app: App, { engine }: RouteParts): void {
+function list(app: App, { engine, unread }: RouteParts): void {
   app.route({
     method: 'GET',
     url: '/v1/batches/:batchId/jobs',
@@ -33,9 +33,11 @@ function list(app: App, { engine }: RouteParts): void {
       response: { 200: json(JobPage, 'A page of jobs.'), ...problems(...KEYED, ...SHED, 'not_found') },
     },
     async handler(request, reply) {
-      const { data, nextCursor } = await engine.jobs(request.tenantId, request.params.batchId, request.query)
+      const { tenantId, params, query } = request
+      const pages = unread.answer(tenantId, reply.raw)
+      const { data, nextCursor } = await engine.jobs(tenantId, params.batchId, query, pages)
       linkNext(reply, request.url, nextCursor)
-      return sendJson(reply, `{"data":${arrayOf(data)},"nextCursor":${JSON.stringify(nextCursor)}}`)
+      return sendRead(reply, `{"data":${arrayOf(data)},"nextCursor":${JSON.stringify(nextCursor)}}`, pages)
     },
   })
 }

@@ -5,6 +5,7 @@ import type { Config } from '../src/config.ts'
 import type { Engine } from '../src/engine/engine.ts'
 import type { Observers } from '../src/http/observers.ts'
 import type { RequestLimits } from '../src/http/rate-limit.ts'
+import type { UnreadBytes } from '../src/http/unread.ts'
 import type { Turns } from '../src/json/turns.ts'
 import type { JobSchema } from '../src/schema/jobs.ts'
 import type { TenantBody } from '../src/schema/requests.ts'
@@ -24,6 +25,8 @@ export interface RouteParts {
   observers: Observers
   /** Where large requests are read and checked. */
   turns: Turns
+  /** What was read for callers and not taken by them yet. */
+  unread: UnreadBytes
   /** The requests of each tenant. */
   limits: RequestLimits
 }

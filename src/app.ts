@@ -20,6 +20,7 @@ import { shedUnderPressure } from './http/pressure.ts'
 import { trustedProxies, warnOfUnknownProxies } from './http/proxies.ts'
 import { RequestLimits } from './http/rate-limit.ts'
 import { RouteTable } from './http/route-table.ts'
+import { UnreadBytes } from './http/unread.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { Turns } from './json/turns.ts'
@@ -121,6 +122,7 @@ function serve(app: FastifyInstance, parts: AppParts & { turns: Turns }, closing
   const tenant = tenantBody(parts.egressProblem)
   const bodies = { ...submissionSchemas(jobSchema.job, parts.config), tenant }
   const observers = new Observers({ closing, limit: parts.config.maxObservers })
+  const unread = new UnreadBytes({ limit: parts.config.maxUnreadBytes, clock: parts.clock })
   const limits = new RequestLimits(parts)
   const named = { BatchSubmission: bodies.batch, JobAppend: bodies.append, TenantSettings: bodies.tenant }
   const registry = componentsOf(jobSchema, named)
@@ -133,7 +135,7 @@ function serve(app: FastifyInstance, parts: AppParts & { turns: Turns }, closing
     // The bar above the page has Swagger's logo and a field for another document, and this page has but one.
     theme: { title: 'gatherd', css: [{ filename: 'gatherd.css', content: '.swagger-ui .topbar { display: none }' }] },
   })
-  void app.register(routes, { ...parts, jobSchema, bodies, observers, limits })
+  void app.register(routes, { ...parts, jobSchema, bodies, observers, unread, limits })
 }
 
 /** What a submission is refused for, once for all of its jobs. A dry run answers with it, and is none. */

@@ -117,6 +117,11 @@ const TABLE = {
     whole(1, 1_000_000, 2_000),
     'Streams and held answers that a tenant may have open at once.',
   ],
+  maxUnreadBytes: [
+    'GATHERD_MAX_UNREAD_BYTES',
+    whole(1_048_576, Number.MAX_SAFE_INTEGER, 268_435_456),
+    'Bytes of answers that were read from the store and that callers have not taken yet.',
+  ],
   maxEventLoopDelayMs: [
     'GATHERD_MAX_EVENT_LOOP_DELAY_MS',
     whole(0, 3_600_000, 1_000),

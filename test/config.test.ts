@@ -40,6 +40,7 @@ describe('readConfig', () => {
       requestTimeoutMs: 30_000,
       maxWaitMs: 60_000,
       maxObservers: 2_000,
+      maxUnreadBytes: 268_435_456,
       maxEventLoopDelayMs: 1_000,
       maxHeapBytes: 0,
       maxRssBytes: 0,

@@ -101,6 +101,20 @@ export interface StreamEvent {
   json: JsonText
 }
 
+/** Where the pages of one answer are read, one after the other: each in its turn, and when there is room for it. */
+export interface Pages {
+  /** @param bytesOf - How large a page is, about. @throws what `read` throws, and when there is nobody to answer any more. */
+  page<T>(read: () => Promise<T>, bytesOf: (page: T) => number): Promise<T>
+}
+
+/** Pages that nobody has to wait for. */
+export const AT_ONCE: Pages = { page: (read) => read() }
+
+/** Characters of texts. */
+export function charsOf(texts: readonly JsonText[]): number {
+  return texts.reduce((sum, text) => sum + text.length, 0)
+}
+
 /** How fast a tenant may go; null: as fast as it can. */
 export interface RateLimits {
   /** Starts of jobs; may be a fraction. */
@@ -193,7 +207,7 @@ export interface SubmitOptions {
 }
 
 /**
- * All that the routes see of the machinery. Every method takes the tenant of the caller's key; what belongs to another
+ * All that the routes see of the machinery. What can be long takes the `pages` that its parts are read through; absent: at once. Every method takes the tenant of the caller's key; what belongs to another
  * tenant, does not exist or is no id at all rejects with the same `NotFoundError`.
  */
 export interface Engine {
@@ -236,9 +250,10 @@ export interface Engine {
     tenantId: string,
     batchId: string,
     query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
+    pages?: Pages,
   ): Promise<Page<JsonText>>
   /** Every job of the batch in input order, a page at a time, however large. */
-  allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>>
+  allJobs(tenantId: string, batchId: string, pages?: Pages): Promise<AsyncIterable<JsonText[]>>
 
   /** Resolves with the batch as soon as it is settled, or as it is when `timeoutMs` is over or `signal` aborts. */
   untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView>
@@ -250,6 +265,7 @@ export interface Engine {
     tenantId: string,
     batchId: string,
     query: { returnWhen: ReturnWhen; timeoutMs: number; signal?: AbortSignal },
+    pages?: Pages,
   ): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }>
   /**
    * The batch's log after `after`, then live, until `batch.drained` or the timeout's `stream.timeout`. Yields arrays of
@@ -260,6 +276,7 @@ export interface Engine {
     tenantId: string,
     batchId: string,
     query: { after: number; only?: 'completions'; timeoutMs?: number; signal?: AbortSignal },
+    pages?: Pages,
   ): Promise<AsyncIterable<StreamEvent[]> | null>
 
   /** A tenant's limits, and its use as far as it is known here. Of a tenant that is not there: those of one that has nothing. */

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { JsonText } from '../engine/engine.ts'
+import { SMALL_PAGE_BYTES, type Unread } from './unread.ts'
 
 /** The content type of every answer that is no error and no stream. */
 export const JSON_TYPE = 'application/json; charset=utf-8'
@@ -24,10 +25,25 @@ export function sendSpliced(
   head: object,
   name: string,
   pages: AsyncIterable<JsonText[]>,
-  tail: Record<string, unknown> = {},
+  { tail = {}, unread }: { tail?: Record<string, unknown>; unread: Unread },
 ): FastifyReply {
   const text = spliced(JSON.stringify(head), name, pages, JSON.stringify(tail))
-  return reply.type(JSON_TYPE).send(Readable.from(text, { objectMode: false }))
+  return reply.type(JSON_TYPE).send(inPieces(unread, text))
+}
+
+/** Send JSON text that was read through `unread`; what is long goes as fast as the reader takes it. */
+export function sendRead(reply: FastifyReply, text: string, unread: Unread): FastifyReply {
+  if (text.length < SMALL_PAGE_BYTES) return sendJson(reply, text)
+  const bytes = Buffer.from(text)
+  return reply
+    .header('content-length', bytes.length)
+    .type(JSON_TYPE)
+    .send(inPieces(unread, [bytes]))
+}
+
+/** A stream that asks for the next piece when the connection has taken the one before, and not sooner. */
+export function inPieces(unread: Unread, text: AsyncIterable<string | Buffer> | Iterable<string | Buffer>): Readable {
+  return Readable.from(unread.pieces(text), { objectMode: false, highWaterMark: 0 })
 }
 
 async function* spliced(

@@ -10,21 +10,23 @@ import {
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
 import type { BatchRow, Store } from '../../store/store.ts'
-import type {
-  BatchSubmission,
-  BatchView,
-  Engine,
-  Forecast,
-  Idempotency,
-  JobStateName,
-  JsonText,
-  Page,
-  Reschedule,
-  ReturnWhen,
-  StreamEvent,
-  SubmitOptions,
-  TenantSettings,
-  TenantView,
+import {
+  AT_ONCE,
+  type BatchSubmission,
+  type BatchView,
+  type Engine,
+  type Forecast,
+  type Idempotency,
+  type JobStateName,
+  type JsonText,
+  type Page,
+  type Pages,
+  type Reschedule,
+  type ReturnWhen,
+  type StreamEvent,
+  type SubmitOptions,
+  type TenantSettings,
+  type TenantView,
 } from '../engine.ts'
 import type { LocalEngine } from '../local/engine.ts'
 import { within } from '../local/within.ts'
@@ -192,14 +194,15 @@ export class ClusterEngine implements Engine {
     tenantId: string,
     batchId: string,
     query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
+    pages: Pages = AT_ONCE,
   ): Promise<Page<JsonText>> {
-    const found = await this.#read(() => this.#local.jobs(tenantId, batchId, query))
+    const found = await this.#read(() => this.#local.jobs(tenantId, batchId, query, pages))
     const ask = (options: Patience) => this.router.ask('jobs', tenantId, [batchId, query], options)
     return await this.#explained(tenantId, found, found.data.some(isQueued), ask)
   }
 
-  async allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>> {
-    return await this.#read(() => this.#local.allJobs(tenantId, batchId))
+  async allJobs(tenantId: string, batchId: string, pages: Pages = AT_ONCE): Promise<AsyncIterable<JsonText[]>> {
+    return await this.#read(() => this.#local.allJobs(tenantId, batchId, pages))
   }
 
   async untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
@@ -212,21 +215,27 @@ export class ClusterEngine implements Engine {
     tenantId: string,
     batchId: string,
     query: { returnWhen: ReturnWhen; timeoutMs: number; signal?: AbortSignal },
+    pages: Pages = AT_ONCE,
   ): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
     return await this.#read(async () => {
       const row = await this.#row(tenantId, batchId)
       const { total } = rowView(row).counts
       if (total === 0) throw new EmptyWaitSetError()
       await this.#observer.wait(row, query, total)
-      return await this.#local.split(row, total)
+      return await this.#local.split(row, total, pages)
     })
   }
 
-  async events(tenantId: string, batchId: string, query: ObserveQuery): Promise<AsyncIterable<StreamEvent[]> | null> {
+  async events(
+    tenantId: string,
+    batchId: string,
+    query: ObserveQuery,
+    pages: Pages = AT_ONCE,
+  ): Promise<AsyncIterable<StreamEvent[]> | null> {
     const row = await this.#read(() => this.#row(tenantId, batchId))
     if (row.drainedAt !== null && query.after >= row.seq) return null
     // A number that no event has yet is no reason to wait for it: the stream would outlive its batch.
-    return this.#observer.events(row, { ...query, after: Math.min(query.after, row.seq) })
+    return this.#observer.events(row, { ...query, after: Math.min(query.after, row.seq) }, pages)
   }
 
   tenant(tenantId: string): TenantView {

@@ -1,7 +1,8 @@
 import type { Clock } from '../../clock.ts'
 import { jobIdOf } from '../../ids.ts'
 import type { BatchRow, LogPage, Store } from '../../store/store.ts'
-import type { BatchView, ReturnWhen, StreamEvent } from '../engine.ts'
+import { AT_ONCE, type BatchView, type Pages, type ReturnWhen, type StreamEvent } from '../engine.ts'
+import { bytesOfLog } from '../local/follow.ts'
 import { rowView } from '../views.ts'
 import { isAway } from './away.ts'
 
@@ -82,13 +83,13 @@ export class Observer {
   }
 
   /** The log after `query.after`, then live. */
-  async *events(row: BatchRow, query: ObserveQuery): AsyncGenerator<StreamEvent[]> {
+  async *events(row: BatchRow, query: ObserveQuery, pages: Pages = AT_ONCE): AsyncGenerator<StreamEvent[]> {
     this.#open++
     const news = new News()
     try {
       const stop = await this.#watches.watch(row.id, () => news.tell())
       try {
-        yield* this.#follow(row, query, news)
+        yield* this.#follow(row, query, news, pages)
       } finally {
         stop()
       }
@@ -103,14 +104,14 @@ export class Observer {
     return this.#open === 0 ? Promise.resolve() : new Promise((resolve) => this.#allEnded.push(resolve))
   }
 
-  async *#follow(row: BatchRow, query: ObserveQuery, news: News): AsyncGenerator<StreamEvent[]> {
+  async *#follow(row: BatchRow, query: ObserveQuery, news: News, pages: Pages): AsyncGenerator<StreamEvent[]> {
     const deadline = query.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + query.timeoutMs
     const completionsOnly = query.only === 'completions'
     let { after } = query
     while (!query.signal?.aborted) {
       news.clear()
       const page = await this.#whenBack(
-        () => this.#page(row.no, { after, limit: PAGE_EVENTS, completionsOnly }),
+        () => pages.page(() => this.#page(row.no, { after, limit: PAGE_EVENTS, completionsOnly }), bytesOfLog),
         query.signal,
       )
       if (page === null) return

@@ -13,21 +13,24 @@ import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { Vault } from '../../secrets/vault.ts'
 import type { BatchRow, Store } from '../../store/store.ts'
 import { Cursors } from '../cursor.ts'
-import type {
-  BatchSubmission,
-  BatchView,
-  Engine,
-  Forecast,
-  Idempotency,
-  JobStateName,
-  JsonText,
-  Page,
-  Reschedule,
-  ReturnWhen,
-  StreamEvent,
-  SubmitOptions,
-  TenantSettings,
-  TenantView,
+import {
+  AT_ONCE,
+  type BatchSubmission,
+  type BatchView,
+  charsOf,
+  type Engine,
+  type Forecast,
+  type Idempotency,
+  type JobStateName,
+  type JsonText,
+  type Page,
+  type Pages,
+  type Reschedule,
+  type ReturnWhen,
+  type StreamEvent,
+  type SubmitOptions,
+  type TenantSettings,
+  type TenantView,
 } from '../engine.ts'
 import { rowView } from '../views.ts'
 import { STUCK_AFTER_MS } from './attempts.ts'
@@ -274,24 +277,26 @@ export class LocalEngine implements Engine {
     tenantId: string,
     batchId: string,
     query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
+    pages: Pages = AT_ONCE,
   ): Promise<Page<JsonText>> {
     const { row, live } = await this.#lookup.batch(tenantId, batchId)
     const { order, state, limit } = query
     const scope = ['jobs', row.id, order, state ?? null]
     const from = this.#cursors.decode(scope, query.cursor, 0)
-    const page =
+    const read = () =>
       order === 'input'
-        ? await this.#store.jobs(row.no, { from, limit, states: state === undefined ? undefined : [state] })
-        : await this.#store.completions(row.no, { from, limit, state })
+        ? this.#store.jobs(row.no, { from, limit, states: state === undefined ? undefined : [state] })
+        : this.#store.completions(row.no, { from, limit, state })
+    const page = await pages.page(read, ({ data }) => charsOf(data))
     return {
       data: page.data.map((job) => withWaitingOn(this.#runtime.fair, live, job)),
       nextCursor: page.next === null ? null : this.#cursors.encode(scope, page.next),
     }
   }
 
-  async allJobs(tenantId: string, batchId: string): Promise<AsyncIterable<JsonText[]>> {
+  async allJobs(tenantId: string, batchId: string, pages: Pages = AT_ONCE): Promise<AsyncIterable<JsonText[]>> {
     const { row } = await this.#lookup.batch(tenantId, batchId)
-    return this.#follower.jobs(row)
+    return this.#follower.jobs(row, pages)
   }
 
   async untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
@@ -305,24 +310,30 @@ export class LocalEngine implements Engine {
     tenantId: string,
     batchId: string,
     query: { returnWhen: ReturnWhen; timeoutMs: number; signal?: AbortSignal },
+    pages: Pages = AT_ONCE,
   ): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
     const { live, row } = await this.#lookup.batch(tenantId, batchId)
     const total = live?.core.total ?? rowView(row).counts.total
     if (total === 0) throw new EmptyWaitSetError()
     if (live !== null) await this.#follower.wait(live, query.returnWhen, query.timeoutMs, query.signal)
-    return await this.#follower.split(row, total)
+    return await this.#follower.split(row, total, pages)
   }
 
   /** The first `total` jobs that have ended and the ids of those that have not, as one moment on disk has them. */
-  split(row: BatchRow, total: number): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
-    return this.#follower.split(row, total)
+  split(row: BatchRow, total: number, pages: Pages): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
+    return this.#follower.split(row, total, pages)
   }
 
-  async events(tenantId: string, batchId: string, query: FollowQuery): Promise<AsyncIterable<StreamEvent[]> | null> {
+  async events(
+    tenantId: string,
+    batchId: string,
+    query: FollowQuery,
+    pages: Pages = AT_ONCE,
+  ): Promise<AsyncIterable<StreamEvent[]> | null> {
     const { row } = await this.#lookup.batch(tenantId, batchId)
     if (row.drainedAt !== null && query.after >= row.seq) return null
     // A number that no event has yet is no reason to wait for it: the stream would outlive its batch.
-    return this.#follower.events(row, { ...query, after: Math.min(query.after, row.seq) })
+    return this.#follower.events(row, { ...query, after: Math.min(query.after, row.seq) }, pages)
   }
 
   tenant(tenantId: string): TenantView {

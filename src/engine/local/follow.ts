@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts'
 import { Job } from '../../core/states.ts'
 import { jobIdOf } from '../../ids.ts'
 import { type BatchRow, JOBS_PER_BATCH, type LogPage, type Store } from '../../store/store.ts'
-import type { JsonText, ReturnWhen, StreamEvent } from '../engine.ts'
+import { charsOf, type JsonText, type Pages, type ReturnWhen, type StreamEvent } from '../engine.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -11,6 +11,9 @@ const PAGE_EVENTS = 500
 
 /** Jobs in one reading of a batch's. */
 const PAGE_JOBS = 500
+
+/** About what the id of a job takes in an answer. */
+const ID_BYTES = 40
 
 const NONE: ReadonlySet<number> = new Set()
 
@@ -59,17 +62,25 @@ export class Follower {
   }
 
   /** The jobs that have ended and the ids of those that have not, as one moment on disk has them. */
-  async split(row: BatchRow, total: number): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
-    const indexes = (await this.#store.pending(row.no)).filter((index) => index < total)
+  async split(
+    row: BatchRow,
+    total: number,
+    pages: Pages,
+  ): Promise<{ done: AsyncIterable<JsonText[]>; pending: string[] }> {
+    const all = await pages.page(
+      () => this.#store.pending(row.no),
+      ({ length }) => length * ID_BYTES,
+    )
+    const indexes = all.filter((index) => index < total)
     const pending = new Set(indexes)
-    return { done: this.jobs(row, total, pending), pending: indexes.map((index) => jobIdOf(row.id, index)) }
+    return { done: this.jobs(row, pages, total, pending), pending: indexes.map((index) => jobIdOf(row.id, index)) }
   }
 
   /** The log after `query.after`, then live. */
-  async *events(row: BatchRow, query: FollowQuery): AsyncGenerator<StreamEvent[]> {
+  async *events(row: BatchRow, query: FollowQuery, pages: Pages): AsyncGenerator<StreamEvent[]> {
     this.#open++
     try {
-      yield* this.#follow(row, query)
+      yield* this.#follow(row, query, pages)
     } finally {
       this.#open--
       if (this.#open === 0) for (const done of this.#allEnded.splice(0)) done()
@@ -81,12 +92,13 @@ export class Follower {
     return this.#open === 0 ? Promise.resolve() : new Promise((resolve) => this.#allEnded.push(resolve))
   }
 
-  async *#follow(row: BatchRow, query: FollowQuery): AsyncGenerator<StreamEvent[]> {
+  async *#follow(row: BatchRow, query: FollowQuery, pages: Pages): AsyncGenerator<StreamEvent[]> {
     const deadline = query.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + query.timeoutMs
     let { after } = query
     while (!query.signal?.aborted) {
       const wasLive = this.#runtime.find(row.tenantId, row.id) !== null
-      const page = await this.#page(row, after, query.only === 'completions')
+      const read = () => this.#page(row, after, query.only === 'completions')
+      const page = await pages.page(read, bytesOfLog)
       if (page.events.length > 0) yield page.events
       if (page.events.at(-1)?.type === 'batch.drained') return
       const moved = page.after > after
@@ -119,11 +131,20 @@ export class Follower {
   }
 
   /** The first `total` jobs of a batch in input order, a page at a time, without those in `left`. */
-  async *jobs(row: BatchRow, total = JOBS_PER_BATCH, left: ReadonlySet<number> = NONE): AsyncGenerator<JsonText[]> {
+  async *jobs(
+    row: BatchRow,
+    pages: Pages,
+    total = JOBS_PER_BATCH,
+    left: ReadonlySet<number> = NONE,
+  ): AsyncGenerator<JsonText[]> {
     let from: number | null = 0
     while (from !== null && from < total) {
-      const start: number = from
-      const page = await this.#store.jobs(row.no, { from: start, limit: Math.min(PAGE_JOBS, total - start) })
+      let start: number = from
+      while (left.has(start)) start++
+      if (start >= total) return
+      const limit = Math.min(PAGE_JOBS, total - start)
+      const read = () => this.#store.jobs(row.no, { from: start, limit })
+      const page = await pages.page(read, ({ data }) => charsOf(data))
       const jobs = page.data.filter((_job, i) => !left.has(start + i))
       if (jobs.length > 0) yield jobs
       from = page.next
@@ -153,6 +174,11 @@ export class Follower {
       this.#shutdown.addEventListener('abort', finish, { once: true })
     })
   }
+}
+
+/** How large a page of the log is, about. */
+export function bytesOfLog({ events }: LogPage): number {
+  return events.reduce((sum, { json }) => sum + json.length, 0)
 }
 
 /** Whether a wait over the first `total` jobs of a batch is over. */
