@@ -189,8 +189,10 @@ function revokeKey(app: App, desk: TenantDesk): void {
       ...COMMON,
       operationId: 'revokeKey',
       summary: 'Revoke a key',
-      description:
-        'At once and for good: open streams and waits of the key end. What it submitted goes on. May be said again.',
+      description: [
+        'At once and for good: open streams and waits of the key end. What it submitted goes on. May be said again, and must be after a 503:',
+        'the key is useless here by then, but that is not on record.',
+      ].join(' '),
       params: KeyParams,
       response: { 204: empty('Revoked.'), ...problems(...KEYED, 'not_found', 'overloaded') },
     },

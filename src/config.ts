@@ -67,6 +67,11 @@ const TABLE = {
   ],
   maxQueuedJobs: ['GATHERD_MAX_QUEUED_JOBS', whole(1, 1_000_000_000, 100_000), 'Jobs of a tenant that may be queued.'],
   maxBatchJobs: ['GATHERD_MAX_BATCH_JOBS', whole(1, MAX_JOBS_EVER, 10_000), 'Jobs that a batch may have.'],
+  maxLiveBatches: [
+    'GATHERD_MAX_LIVE_BATCHES',
+    whole(1, 1_000_000_000, 10_000),
+    'Batches of a tenant that may be under way: accepted, and not drained.',
+  ],
   maxTenantBytes: [
     'GATHERD_MAX_TENANT_BYTES',
     whole(0, Number.MAX_SAFE_INTEGER, 10_737_418_240),

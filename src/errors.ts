@@ -114,6 +114,16 @@ export class QueueFullError extends ServiceError {
   }
 }
 
+/** The tenant has as many batches that have not drained as it may, or as much in their headers; nothing was accepted. */
+export class BatchesFullError extends ServiceError {
+  readonly code = 'queue_full'
+  override readonly retryAfterS = 5
+  /** @param what - What there is too much of, with its bound. */
+  constructor(what: string) {
+    super(`${what} Close, end or cancel some: there is room when they have drained. Nothing was accepted.`)
+  }
+}
+
 /** The tenant keeps as many bytes as it may; nothing was accepted. Room comes when batches reach the end of their retention. */
 export class StorageFullError extends ServiceError {
   readonly code = 'queue_full'

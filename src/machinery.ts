@@ -68,6 +68,7 @@ function engineOptions(
       maxConcurrency: config.tenantConcurrency,
       maxQueuedJobs: config.maxQueuedJobs,
       maxBatchJobs: config.maxBatchJobs,
+      maxLiveBatches: config.maxLiveBatches,
       maxStoredBytes: config.maxTenantBytes || null,
       weight: 1,
       rate: { jobsPerSecond: config.jobsPerSecond || null, requestsPerMinute: config.requestsPerMinute || null },

@@ -30,6 +30,7 @@ describe('readConfig', () => {
       addressConcurrency: 0,
       maxQueuedJobs: 100_000,
       maxBatchJobs: 10_000,
+      maxLiveBatches: 10_000,
       maxTenantBytes: 10_737_418_240,
       jobsPerSecond: 0,
       requestsPerMinute: 0,

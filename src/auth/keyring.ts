@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../clock.ts'
-import { NotFoundError } from '../errors.ts'
+import { InvalidArgumentError, NotFoundError, OverloadedError } from '../errors.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../store/store.ts'
 import { bearerOf, digestOf, keyIdOf, newKey } from './key.ts'
 import { type Session, Sessions } from './sessions.ts'
@@ -41,6 +41,12 @@ export interface KeyRingOptions {
 /** From one look for unknown keys in the store to the next: whoever makes keys up does not make it busy. */
 const LOOK_EVERY_MS = 200
 
+/** What is wrong with a key that could never be used. */
+const PAST = { pointer: '/expiresAt', detail: 'Must be an instant that is still to come.' }
+
+const NOT_ON_RECORD =
+  'The key is useless here now, but the store could not write that down: a restart, or another replica, would let it in. Revoke it again.'
+
 /** Compared with when there is no such key, so that an unknown id costs what a known one costs. */
 const NOBODY = Buffer.alloc(32)
 
@@ -54,6 +60,8 @@ export class KeyRing {
   readonly #open: boolean
   readonly #shared: boolean
   readonly #keys = new Map<string, KeyRow>()
+  /** Keys that were revoked here, and of which the store does not know it yet. */
+  readonly #unrecorded = new Set<string>()
   /** There are keys, or were: this is no first start. */
   #hadKeys = false
   #lookedAt = Number.NEGATIVE_INFINITY
@@ -124,6 +132,7 @@ export class KeyRing {
 
   #end(id: string): void {
     this.#keys.delete(id)
+    this.#unrecorded.delete(id)
     this.sessions.end(id)
   }
 
@@ -138,8 +147,9 @@ export class KeyRing {
     return isFirst ? text : null
   }
 
-  /** Make a key; resolves when it is on disk. Its `text` is not kept anywhere. */
+  /** Make a key; resolves when it is on disk. Its `text` is not kept anywhere. @throws {InvalidArgumentError} when it would be expired already. */
   async create(key: NewKey): Promise<{ row: KeyRow; text: string }> {
+    if (key.expiresAt != null && key.expiresAt <= this.#clock.now()) throw new InvalidArgumentError([PAST])
     const made = this.#newKey(key)
     await this.#put(made.row)
     return made
@@ -164,16 +174,38 @@ export class KeyRing {
   }
 
   /**
-   * Make a key useless, at once and for good, for the requests under way too. May be called twice.
+   * Make a key useless, at once and for good, for the requests under way too; resolves when that is on disk. May be called twice.
    *
    * @param by - A request that is answered all the same: the one that asks for this.
    * @throws {NotFoundError} when the tenant has no such key.
+   * @throws {OverloadedError} when the store does not take it: the key is useless here and now; to be called again for the record.
    */
   async revoke(tenantId: string, keyId: string, by: Session | null = null): Promise<void> {
+    this.disable(tenantId, keyId, by)
+    await this.recordRevoked(keyId)
+  }
+
+  /** The part of {@link revoke} that waits for nothing. @throws {NotFoundError} */
+  disable(tenantId: string, keyId: string, by: Session | null = null): void {
     const row = this.#keys.get(keyId)
     if (row?.tenantId !== tenantId) throw new NotFoundError()
-    if (row.revokedAt === null) await this.#put({ ...row, revokedAt: Math.floor(this.#clock.now()) })
+    if (row.revokedAt === null) {
+      this.#keys.set(keyId, { ...row, revokedAt: Math.floor(this.#clock.now()) })
+      this.#unrecorded.add(keyId)
+    }
     this.sessions.end(keyId, by)
+  }
+
+  /** The rest of it. Does nothing for a key that has gone meanwhile, with its tenant. @throws {OverloadedError} */
+  async recordRevoked(keyId: string): Promise<void> {
+    const row = this.#keys.get(keyId)
+    if (row === undefined || !this.#unrecorded.has(keyId)) return
+    try {
+      await this.#store.putKey(row)
+    } catch (cause) {
+      throw new OverloadedError(NOT_ON_RECORD, 5, { cause })
+    }
+    this.#unrecorded.delete(keyId)
   }
 
   /** The tenant was deleted, and its keys with it: forget them, and end the requests that they were good for. */

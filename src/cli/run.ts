@@ -77,6 +77,7 @@ function configOf(env: Io['env']): Config {
     tenantConcurrency: config.maxConcurrency,
     maxQueuedJobs: MAX_JOBS_EVER,
     maxBatchJobs: MAX_JOBS_EVER,
+    maxLiveBatches: MAX_JOBS_EVER,
     maxTenantBytes: 0,
     jobsPerSecond: 0,
   }

@@ -128,6 +128,8 @@ export interface TenantLimits {
   maxConcurrency: number
   maxQueuedJobs: number
   maxBatchJobs: number
+  /** Batches that have not drained. */
+  maxLiveBatches: number
   /** Bytes on disk past which nothing more is accepted; null: none. */
   maxStoredBytes: number | null
   weight: number
@@ -148,6 +150,7 @@ export interface TenantSettings {
   maxConcurrency?: number
   maxQueuedJobs?: number
   maxBatchJobs?: number
+  maxLiveBatches?: number
   /** 0: no bound, whatever the service's default is. */
   maxStoredBytes?: number
   weight?: number
@@ -157,12 +160,12 @@ export interface TenantSettings {
   paused?: boolean
 }
 
-/** A tenant as it sees itself. `running` includes cancelling, `storedBytes` is what it keeps on disk. */
+/** A tenant as it sees itself. `running` includes cancelling, `batches` have not drained, `storedBytes` is what it keeps on disk. */
 export interface TenantView {
   id: string
   limits: TenantLimits
   paused: boolean
-  usage: { queued: number; running: number; cancelling: number; stuck: number; storedBytes: number }
+  usage: { queued: number; running: number; cancelling: number; stuck: number; batches: number; storedBytes: number }
 }
 
 /** A change to a job that has not ended. Absent: as it was; null: none any more. */
@@ -214,7 +217,7 @@ export interface Engine {
   /**
    * Accept all jobs of a batch or none; resolves when it is on disk. With an Idempotency-Key that was used before, the first
    * answer again, and nothing new, also while shutting down. With a `hold`, a full queue is waited for.
-   * @throws {IdempotencyConflictError} {IdempotencyMismatchError} {BatchTooLargeError} {QueueFullError} {StorageFullError}
+   * @throws {IdempotencyConflictError} {IdempotencyMismatchError} {BatchTooLargeError} {QueueFullError} {BatchesFullError} {StorageFullError}
    * {ShuttingDownError} {OverloadedError}
    */
   submit(tenantId: string, batch: BatchSubmission, options?: SubmitOptions): Promise<BatchView>

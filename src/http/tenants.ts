@@ -86,9 +86,16 @@ export class TenantDesk {
     })
   }
 
-  /** Make a key useless. @param by - The request that asks for it: it is answered, whatever its own key is. @throws {NotFoundError} */
-  revokeKey(id: string, keyId: string, by: Session | null): Promise<void> {
-    return this.#serially(() => this.#keys.revoke(id, keyId, by))
+  /**
+   * Make a key useless: at once, and on disk when it resolves, behind the changes before it.
+   *
+   * @param by - The request that asks for it: it is answered, whatever its own key is.
+   * @throws {NotFoundError}
+   * @throws {OverloadedError} when it could not be written down, and is to be asked for again.
+   */
+  async revokeKey(id: string, keyId: string, by: Session | null): Promise<void> {
+    this.#keys.disable(id, keyId, by)
+    await this.#serially(() => this.#keys.recordRevoked(keyId))
   }
 
   async #keep(row: TenantRow): Promise<TenantRow> {
@@ -140,10 +147,10 @@ export async function adminTenant(engine: Engine, { id, settings, createdAt }: T
   const none = { mode: null, allow: null, allowHosts: null, deny: null, denyHosts: null }
   const egress = { ...none, ...settings.egress }
   const rate = { jobsPerSecond: null, requestsPerMinute: null, ...settings.rate }
-  const { maxConcurrency = null, maxQueuedJobs = null, maxBatchJobs = null, maxStoredBytes = null } = settings
-  const { weight = null, paused = false } = settings
-  const own = { maxConcurrency, maxQueuedJobs, maxBatchJobs, maxStoredBytes, weight, rate, egress, paused }
-  return { id, ...own, createdAt: stamp(createdAt), limits, usage }
+  const { maxConcurrency = null, maxQueuedJobs = null, maxBatchJobs = null } = settings
+  const { maxLiveBatches = null, maxStoredBytes = null, weight = null, paused = false } = settings
+  const caps = { maxConcurrency, maxQueuedJobs, maxBatchJobs, maxLiveBatches, maxStoredBytes }
+  return { id, ...caps, weight, rate, egress, paused, createdAt: stamp(createdAt), limits, usage }
 }
 
 /** A key as the operator sees it: without its digest. */

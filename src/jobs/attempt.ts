@@ -1,5 +1,5 @@
 import { type JsonPieces, stringify } from '../json/raw.ts'
-import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason } from './kind.ts'
+import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason, type StorageBound } from './kind.ts'
 
 /** How an attempt came to its end. `result` and `error` are JSON texts, a long result is in pieces. */
 export type AttemptEnd =
@@ -17,14 +17,43 @@ export type AttemptEnd =
 /**
  * Run one attempt to its end; never rejects. The promise settles when the kind's own does, so not before the work has
  * really stopped: nothing here races the work against its signal.
+ *
+ * @param over - Asked when the work has ended: the bound that its tenant has reached by then, or null.
  */
-export async function runAttempt(kind: JobKind, spec: CommonSpec, context: AttemptContext): Promise<AttemptEnd> {
+export async function runAttempt(
+  kind: JobKind,
+  spec: CommonSpec,
+  context: AttemptContext,
+  over: () => StorageBound | null = () => null,
+): Promise<AttemptEnd> {
   if (context.signal.aborted) return { type: 'unwound' }
   try {
-    return { type: 'returned', result: toJson(await kind.run(spec, context)) }
+    return returned(kind, await kind.run(spec, context), over())
   } catch (thrown) {
-    return hasUnwound(thrown, context.signal) ? { type: 'unwound' } : failure(thrown)
+    return hasUnwound(thrown, context.signal) ? { type: 'unwound' } : failure(abridged(kind, thrown, over()))
   }
+}
+
+function returned(kind: JobKind, result: unknown, bound: StorageBound | null): AttemptEnd {
+  if (bound === null) return { type: 'returned', result: toJson(result) }
+  const kept = keptOf(kind, result)
+  if (kept === result) return { type: 'returned', result: toJson(result) }
+  const message = `The tenant keeps ${bound.stored} bytes, and may keep ${bound.limit}: there was no room for the result.`
+  return failure(new JobError('StorageError', 'response_too_large', message, {}, kept))
+}
+
+/** What was thrown, with as much of its result as is kept. */
+function abridged(kind: JobKind, thrown: unknown, bound: StorageBound | null): unknown {
+  if (bound === null || !(thrown instanceof JobError)) return thrown
+  const kept = keptOf(kind, thrown.result)
+  if (kept === thrown.result) return thrown
+  const { type, code, message, facts } = thrown
+  return new JobError(type, code, message, facts, kept)
+}
+
+function keptOf({ whenFull }: JobKind, result: unknown): unknown {
+  if (result === null || result === undefined || whenFull === 'own') return result
+  return whenFull === undefined ? null : whenFull(result)
 }
 
 /** True for what a kind throws because it was told to stop: the signal's reason, or an AbortError of a library. */

@@ -3,6 +3,7 @@ import { checkUrl, hostAndPort } from '../egress/url.ts'
 import { LargeBodies } from './fetch/body-thread.ts'
 import { isSecretHeader } from './fetch/header-rules.ts'
 import { DEFAULT_INFLIGHT_BYTES, InflightBytes } from './fetch/inflight.ts'
+import { type FetchResult, withoutBody } from './fetch/result.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
 import { Writing } from './fetch/writing.ts'
@@ -35,6 +36,8 @@ export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Parti
         .filter(isSecretHeader)
         .map((name) => ['headers', name]),
     objections: ({ url }, tenantId) => (typeof url === 'string' ? objectionsTo(url, tenantId, parts.egress) : []),
+    // Whatever a fetch ends with is one.
+    whenFull: (result) => withoutBody(result as FetchResult),
     run: (spec, context) => new FetchAttempt({ spec, context, parts }).run(),
   }
 }

@@ -73,7 +73,19 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
    * whose other fields are wrong: any field may have any value, or be absent.
    */
   objections?(job: Readonly<Record<string, unknown>>, tenantId: string): Objection[]
+  /**
+   * What is kept of a result when the tenant keeps as many bytes as it may: `own`, all of it, since its spec has it already, or what the
+   * function leaves of it, which is the very same value where there is nothing to leave out. Default: nothing. Where anything is left
+   * out, a job that would have succeeded fails with `response_too_large`.
+   */
+  whenFull?: 'own' | ((result: unknown) => unknown)
   run(spec: Spec, context: AttemptContext): Promise<unknown>
+}
+
+/** What a tenant keeps on disk and may keep, in bytes. */
+export interface StorageBound {
+  stored: number
+  limit: number
 }
 
 /** What is wrong with a field of a job. */

@@ -30,6 +30,7 @@ export function sleepKind(): JobKind<SleepSpec> {
     spec: SleepFields,
     onRestart: () => 'retry',
     resumes: true,
+    whenFull: 'own',
     async run({ durationMs, result = null }, context) {
       await context.sleepUntil(context.startedAt + durationMs)
       // The end and the abort may come in one turn.

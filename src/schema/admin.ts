@@ -24,6 +24,7 @@ export const AdminTenantView = z
     maxConcurrency: setting,
     maxQueuedJobs: setting,
     maxBatchJobs: setting,
+    maxLiveBatches: setting,
     maxStoredBytes: setting,
     weight: setting,
     rate: RateLimits.meta({ description: "Null: the service's default." }),

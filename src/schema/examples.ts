@@ -119,11 +119,12 @@ const LIMITS = {
   maxConcurrency: 10,
   maxQueuedJobs: 10_000,
   maxBatchJobs: 1_000,
+  maxLiveBatches: 10_000,
   maxStoredBytes: 10_737_418_240,
   weight: 1,
   rate: { jobsPerSecond: 20, requestsPerMinute: null },
 }
-const USAGE = { queued: 12, running: 10, cancelling: 0, stuck: 0, storedBytes: 1_532_418 }
+const USAGE = { queued: 12, running: 10, cancelling: 0, stuck: 0, batches: 3, storedBytes: 1_532_418 }
 const KEY = {
   id: 'k7Qd2mX9',
   tenantId: 'acme',
@@ -150,6 +151,7 @@ export const COMPONENT_EXAMPLES: Readonly<Record<string, unknown>> = {
     id: 'acme',
     ...LIMITS,
     maxBatchJobs: null,
+    maxLiveBatches: null,
     maxStoredBytes: null,
     egress: { mode: null, allow: null, allowHosts: null, deny: ['203.0.113.0/24'], denyHosts: ['*.example.org'] },
     paused: false,

@@ -257,6 +257,7 @@ export const tenantBody = (egressProblem: EgressEntryCheck) =>
       maxConcurrency: setting(MAX_CONCURRENCY, 'Jobs that may run at once.'),
       maxQueuedJobs: setting(Number.MAX_SAFE_INTEGER, 'Jobs that may be queued.'),
       maxBatchJobs: setting(MAX_JOBS_EVER, 'Jobs that a batch may have.'),
+      maxLiveBatches: setting(1_000_000_000, 'Batches that have not drained.'),
       maxStoredBytes: z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullable().optional().meta({
         description: "Bytes on disk past which nothing more is accepted; 0: any number. Null: the service's default.",
       }),
@@ -281,7 +282,11 @@ export const KeyBody = z
       .meta({
         description: 'Default `["jobs"]`: the tenant\'s own routes. `admin` is for the admin routes, of all tenants.',
       }),
-    expiresAt: z.iso.datetime({ error: 'Must be an instant such as 2027-01-01T00:00:00Z.' }).nullable().optional(),
+    expiresAt: z.iso
+      .datetime({ error: 'Must be an instant such as 2027-01-01T00:00:00Z.' })
+      .nullable()
+      .optional()
+      .meta({ description: 'An instant that is still to come. Null: never.' }),
   })
   .optional()
 /** See the schema. */

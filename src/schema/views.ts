@@ -162,6 +162,7 @@ export const TenantLimits = z
     maxConcurrency: Count,
     maxQueuedJobs: Count,
     maxBatchJobs: Count,
+    maxLiveBatches: Count,
     maxStoredBytes: Count.nullable().meta({
       description: 'Bytes on disk past which nothing more is accepted (`429 queue_full`). Null: no limit.',
     }),
@@ -176,6 +177,7 @@ export const TenantUsage = z
     running: Count.meta({ description: 'Cancelling jobs included.' }),
     cancelling: Count,
     stuck: Count,
+    batches: Count.meta({ description: 'Batches that have not drained.' }),
     storedBytes: Count.meta({
       description:
         'Bytes on disk: specs, results, errors, events and answers, and 64 for each row, until they are deleted.',

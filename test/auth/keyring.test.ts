@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { KeyRing } from '../../src/auth/keyring.ts'
-import { NotFoundError } from '../../src/errors.ts'
+import { Session } from '../../src/auth/sessions.ts'
+import { InvalidArgumentError, NotFoundError, OverloadedError } from '../../src/errors.ts'
 import { ADMIN_KEY, FakeDirectory, StillClock } from '../support/fake-parts.ts'
 
 /** A ring with tenants `a` and `b`, a key each. */
@@ -101,6 +102,73 @@ describe('KeyRing', () => {
       expect(each.authenticate(bearer(a.text))).toBeNull()
       expect(each.authenticate(bearer(b.text))).not.toBeNull()
     }
+  })
+
+  it('refuses a revoked key and ends its requests before the disk is asked, and however long that takes', async () => {
+    const { ring, store, a } = await ringOf()
+    // A session needs no more of a response than this.
+    const session = new Session({ headersSent: false, writableEnded: false, destroy: () => undefined as never })
+    ring.sessions.open(a.row.id, null, session)
+    const written = Promise.withResolvers<void>()
+    const put = store.putKey.bind(store)
+    store.putKey = (row) => written.promise.then(() => put(row))
+
+    const revoking = ring.revoke('a', a.row.id)
+    expect([ring.authenticate(bearer(a.text)), session.over]).toEqual([null, true])
+    expect(store.keyRows.get(a.row.id)?.revokedAt).toBeNull()
+    written.resolve()
+    await revoking
+
+    expect(store.keyRows.get(a.row.id)?.revokedAt).not.toBeNull()
+  })
+
+  it('says when a revoked key is not on record, and puts it there when it is revoked again', async () => {
+    const { ring, store, clock, a } = await ringOf()
+    const put = store.putKey.bind(store)
+    store.putKey = () => Promise.reject(new Error('disk full'))
+    const { revokedAt: before } = ring.list('a')[0] ?? {}
+
+    const refused = ring.revoke('a', a.row.id)
+    await expect(refused).rejects.toThrow(OverloadedError)
+    await expect(refused).rejects.toThrow(/useless here now, .* Revoke it again\.$/)
+    const at = ring.list('a')[0]?.revokedAt
+    expect([before, ring.authenticate(bearer(a.text)), store.keyRows.get(a.row.id)?.revokedAt]).toEqual([
+      null,
+      null,
+      null,
+    ])
+    await expect(ring.revoke('a', a.row.id)).rejects.toThrow(OverloadedError)
+    let writes = 0
+    store.putKey = (row) => {
+      writes++
+      return put(row)
+    }
+    clock.advance(1_000)
+    await ring.revoke('a', a.row.id)
+    await ring.revoke('a', a.row.id)
+
+    expect([writes, store.keyRows.get(a.row.id)?.revokedAt]).toEqual([1, at])
+  })
+
+  it('does not bring back the key of a tenant that was deleted before it could be written down', async () => {
+    const { ring, store, a } = await ringOf()
+    ring.disable('a', a.row.id)
+
+    ring.forget('a')
+    store.keyRows.delete(a.row.id)
+    await ring.recordRevoked(a.row.id)
+
+    expect(store.keyRows.has(a.row.id)).toBe(false)
+  })
+
+  it.each([-1_000, 0])('makes no key that ends %s ms from now', async (ms) => {
+    const { ring, clock } = await ringOf()
+
+    const made = ring.create({ tenantId: 'a', expiresAt: clock.now() + ms })
+
+    await expect(made).rejects.toThrow(InvalidArgumentError)
+    await expect(made).rejects.toMatchObject({ errors: [{ pointer: '/expiresAt' }] })
+    expect(ring.list('a')).toHaveLength(1)
   })
 
   it("does not revoke another tenant's key, and does not say that there is one", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { type AttemptEnd, failure, runAttempt } from '../../src/jobs/attempt.ts'
-import { JobError, type JobKind, StopReason } from '../../src/jobs/kind.ts'
+import { JobError, type JobKind, StopReason, type StorageBound } from '../../src/jobs/kind.ts'
 import { attempt } from './attempt.ts'
 
 /** Run one attempt of a kind that does this. */
@@ -141,5 +141,76 @@ describe('failure', () => {
     expect(failure(thrown)).toEqual({ type: 'threw', facts, error: expect.any(String), result: null })
     const { error } = failure(thrown) as Extract<AttemptEnd, { type: 'threw' }>
     expect(JSON.parse(error)).toEqual(facts)
+  })
+})
+
+describe('a result that ends when its tenant keeps as many bytes as it may', () => {
+  const full = () => ({ stored: 120, limit: 100 })
+  const page = { status: 200, body: 'x' }
+
+  const over = (work: JobKind['run'], whenFull?: JobKind['whenFull'], bound: () => StorageBound | null = full) => {
+    const kind: JobKind = { name: 'test', spec: z.strictObject({}), run: work, ...(whenFull && { whenFull }) }
+    return runAttempt(kind, { kind: 'test' }, attempt({}), bound)
+  }
+
+  it('is not kept, and the job fails with the bound', async () => {
+    const end = await over(async () => 'a lot')
+
+    const message = 'The tenant keeps 120 bytes, and may keep 100: there was no room for the result.'
+    expect(end).toEqual({
+      type: 'threw',
+      facts: { type: 'StorageError', code: 'response_too_large', message },
+      error: JSON.stringify({ type: 'StorageError', code: 'response_too_large', message }),
+      result: null,
+    })
+  })
+
+  it.each([null, undefined])('is kept where it is %s', async (nothing) => {
+    expect(await over(async () => nothing)).toEqual({ type: 'returned', result: null })
+  })
+
+  it('is kept where its spec has it already', async () => {
+    expect(await over(async () => page, 'own')).toEqual({ type: 'returned', result: JSON.stringify(page) })
+  })
+
+  it('is kept as far as its kind says', async () => {
+    const end = await over(
+      async () => page,
+      () => ({ status: 200 }),
+    )
+
+    expect(end).toMatchObject({ facts: { code: 'response_too_large' }, result: '{"status":200}' })
+    expect(
+      await over(
+        async () => page,
+        (result) => result,
+      ),
+    ).toEqual({ type: 'returned', result: JSON.stringify(page) })
+  })
+
+  it('is not kept beside an error either, which stays what it was', async () => {
+    const thrown = new JobError('HttpError', 'http_status', 'Answered 503.', { status: 503 }, page)
+
+    expect(await over(throws(thrown), () => ({ status: 503 }))).toMatchObject({
+      error: '{"type":"HttpError","code":"http_status","message":"Answered 503.","status":503}',
+      result: '{"status":503}',
+    })
+    expect(await over(throws(thrown), 'own')).toMatchObject({ result: JSON.stringify(page) })
+    expect(await over(throws(new Error('plain')))).toMatchObject({ facts: { code: 'kind_error', message: 'plain' } })
+  })
+
+  it('is looked at when the work has ended, and not before', async () => {
+    let bound: StorageBound | null = full()
+
+    const end = await over(
+      async () => {
+        bound = null
+        return page
+      },
+      undefined,
+      () => bound,
+    )
+
+    expect(end).toMatchObject({ type: 'returned' })
   })
 })

@@ -264,7 +264,7 @@ describe('what is one tenant’s', () => {
 
     expect([body.id, body.usage, body.limits.maxQueuedJobs]).toEqual([
       'acme',
-      { queued: 0, running: 0, cancelling: 0, stuck: 0, storedBytes: 0 },
+      { queued: 0, running: 0, cancelling: 0, stuck: 0, batches: 0, storedBytes: 0 },
       100_000,
     ])
   })

@@ -129,6 +129,7 @@ describe('a random program of batches and commands', () => {
             running: 0,
             cancelling: 0,
             stuck: 0,
+            batches: 0,
             storedBytes: expect.any(Number),
           })
       }),

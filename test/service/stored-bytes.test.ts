@@ -45,13 +45,38 @@ describe('a tenant over its maxStoredBytes', () => {
     await finish(world)
   })
 
-  it('has what was accepted done, and its results kept', async () => {
+  it('has what was accepted done, but no body of a response kept; what a spec has already is', async () => {
     await using world = await startFull()
 
-    const { batch, jobs } = await finish(world)
+    const { jobs } = await finish(world)
 
-    expect([batch.state, jobs.map(({ state }) => state)]).toEqual(['succeeded', ['succeeded', 'succeeded']])
+    expect(jobs.map(({ state }) => state)).toEqual(['failed', 'succeeded'])
+    expect(jobs[0].error).toMatchObject({
+      type: 'StorageError',
+      code: 'response_too_large',
+      message: expect.stringMatching(/^The tenant keeps \d+ bytes, and may keep 500: /),
+    })
+    const kept = { status: 200, body: null, bodyEncoding: null, bytes: 0, truncated: true }
+    expect(jobs[0].result).toMatchObject({ ...kept, headers: { 'content-length': '2' } })
     expect(jobs[1].result).toBe('kept')
+  })
+
+  it('keeps of many large responses no more than the bound and what was running when it was reached', async () => {
+    const options = { maxConcurrency: 3, maxStoredBytes: 100_000 }
+    await using service = await startService({ tenants: { t: options } })
+    const t = service.as('t')
+    const jobs = [...Array(30).keys()].map((i) =>
+      service.fetch('/big?bytes=40000', { okStatus: i % 2 ? ['2xx'] : [404] }),
+    )
+
+    const { id } = await t.submit({ policy: 'all_settled', jobs })
+    const { jobs: ended } = await t.drained(id)
+
+    const withBody = ended.filter(({ result }) => result?.body)
+    expect(withBody.length).toBeGreaterThan(0)
+    expect(withBody.length).toBeLessThanOrEqual(3 + 3)
+    expect(ended.filter(({ error }) => error?.code === 'response_too_large').length).toBeGreaterThan(10)
+    expect(await usage(t)).toBeLessThan(100_000 + 3 * 41_000 + 30 * 1_500)
   })
 
   it('gets the first answer of an Idempotency-Key again', async () => {

@@ -247,6 +247,7 @@ describe('a tenant made anew under the name of a deleted one', () => {
       running: 0,
       cancelling: 0,
       stuck: 0,
+      batches: 0,
       storedBytes: 0,
     })
     const again = await fresh.http
@@ -356,6 +357,54 @@ describe('a key', () => {
     expect((await theirs.rest()).at(-1)?.type).toBe('batch.drained')
     expect((await service.me.batch(id)).state).toBe('succeeded')
     expect((await other.http.get('/v1/tenant')).status).toBe(401)
+  })
+
+  it('that is revoked is useless while the store does not write, and the operator is told to say it again', async () => {
+    await using service = await startService()
+    const other = await guest(service, 'acme')
+    const { store } = service.inside
+    const put = store.putKey.bind(store)
+    store.putKey = () => Promise.reject(new Error('disk full'))
+    const keyId = other.key.split('_')[1]
+    const revoke = () => service.admin.delete(`/v1/admin/tenants/acme/keys/${keyId}`)
+
+    const refused = await revoke()
+    expect([refused.status, refused.body.code, refused.headers['retry-after']]).toEqual([503, 'overloaded', '5'])
+    expect(refused.body.detail).toMatch(/^The key is useless here now, .* Revoke it again\.$/)
+    expect((await other.http.get('/v1/tenant')).status).toBe(401)
+    store.putKey = put
+    await revoke().expect(204)
+
+    expect((await store.keys()).find(({ id }) => id === keyId)?.revokedAt).not.toBeNull()
+  })
+
+  it('that is revoked is useless though a change before it is still being written', async () => {
+    await using service = await startService()
+    const other = await guest(service, 'acme')
+    const { store } = service.inside
+    const written = Promise.withResolvers<void>()
+    const put = store.putTenant.bind(store)
+    store.putTenant = (row) => written.promise.then(() => put(row))
+    const changing = service.admin.patch('/v1/admin/tenants/acme').send({ weight: 2 }).then()
+
+    const revoking = service.admin.delete(`/v1/admin/tenants/acme/keys/${other.key.split('_')[1]}`).then()
+    await vi.waitUntil(async () => (await other.http.get('/v1/tenant')).status === 401)
+    written.resolve()
+
+    expect([(await changing).status, (await revoking).status]).toEqual([200, 204])
+  })
+
+  it('is not made to have expired already', async () => {
+    await using service = await startService()
+
+    const { status, body } = await service.admin
+      .post('/v1/admin/tenants/acme/keys')
+      .send({ expiresAt: '2020-01-01T00:00:00Z' })
+
+    expect([status, body.errors]).toEqual([
+      422,
+      [{ pointer: '/expiresAt', detail: 'Must be an instant that is still to come.' }],
+    ])
   })
 
   it('that revokes itself is answered, and good no more', async () => {

@@ -9,7 +9,7 @@ async function validate(caller: Caller, body: object) {
 const verdicts = (jobs: { egress: string; waitingOn: string }[]) =>
   jobs.map(({ egress, waitingOn }) => [egress, waitingOn])
 
-const NO_USE = { queued: 0, running: 0, cancelling: 0, stuck: 0, storedBytes: 0 }
+const NO_USE = { queued: 0, running: 0, cancelling: 0, stuck: 0, batches: 0, storedBytes: 0 }
 
 describe('a dry run', () => {
   it('leaves nothing behind: no batch, no job, no event, no connection', async () => {

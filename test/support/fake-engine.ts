@@ -42,6 +42,7 @@ export class FakeEngine implements Engine {
     maxConcurrency: 16,
     maxQueuedJobs: 100_000,
     maxBatchJobs: 10_000,
+    maxLiveBatches: 10_000,
     maxStoredBytes: null,
     weight: 1,
     rate: { jobsPerSecond: null, requestsPerMinute: null },
@@ -173,7 +174,7 @@ export class FakeEngine implements Engine {
       id: tenantId,
       limits: this.limits,
       paused: false,
-      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, storedBytes: 0 },
+      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, batches: 0, storedBytes: 0 },
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import {
+  BatchesFullError,
   BatchTooLargeError,
   OverloadedError,
   QueueFullError,
@@ -15,15 +16,24 @@ import type { Tenant, Tenants } from './tenants.ts'
 /** Bytes of request bodies that may wait for room, of all tenants and of one; a tenant may always have one body waiting. */
 const HELD_BYTES = { all: 67_108_864, tenant: 16_777_216 }
 
+/** Characters that the headers of a tenant's batches may have in memory: names, labels and contexts, as JSON. */
+export const LIVE_HEADER_CHARS = 16_777_216
+
 /** When a tenant that keeps too much may ask again: what can be deleted by then, has been. */
 const SWEPT_S = SWEEP_MS.longest / 1_000
 
 /** Gives places back that were not taken. Calling it again does nothing. */
 export type Release = () => void
 
-/** A submission that waits for room in its tenant's queue. */
-interface Waiting {
+/** What is to enter: jobs, and, but for an append, their batch with a header of so many characters. */
+interface Want {
   count: number
+  headerChars: number | null
+}
+
+/** A submission that waits for room in its tenant's queue, or among its batches. */
+interface Waiting {
+  want: Want
   bytes: number
   admit(release: Release): void
   refuse(error: Error): void
@@ -49,40 +59,46 @@ export class Admission {
   }
 
   /**
-   * Hold `count` places while the jobs are written; the returned function gives back those that were not taken.
+   * Hold `count` places for jobs of a batch that is there, while they are written; the returned function gives back those that were not taken.
    * @param present - Jobs that the batch has already.
    * @throws {BatchTooLargeError} {QueueFullError} {StorageFullError} {OverloadedError}
    */
   reserve(tenant: Tenant, count: number, present: number): Release {
-    const objection = this.#objection(tenant, count, present)
+    return this.#reserve(tenant, { count, headerChars: null }, present)
+  }
+
+  #reserve(tenant: Tenant, want: Want, present: number): Release {
+    const objection = this.#objection(tenant, want.count, present)
     if (objection !== null) throw objection
-    if (!this.#fits(tenant, count)) throw this.#full(tenant, count)
+    const full = this.#full(tenant, want)
+    if (full !== null) throw full
     this.assertWritable()
-    return this.#take(tenant, count)
+    return this.#take(tenant, want)
   }
 
   /**
    * Takes no places, and says after how many seconds it makes sense to ask for them; null: a new batch would get them now.
+   * @param headerChars - Of the batch, as JSON.
    * @throws {BatchTooLargeError} {OverloadedError}
    */
-  wouldWait(tenant: Tenant, count: number): number | null {
+  wouldWait(tenant: Tenant, count: number, headerChars: number): number | null {
     const objection = this.#objection(tenant, count, 0)
     if (objection instanceof StorageFullError) return objection.retryAfterS
     if (objection !== null) throw objection
-    if (!this.#fits(tenant, count)) return this.#full(tenant, count).retryAfterS
+    const full = this.#full(tenant, { count, headerChars })
+    if (full !== null) return full.retryAfterS
     this.assertWritable()
     return null
   }
 
   /** Why jobs cannot enter, and no wait for the queue would help; null: nothing is against it. */
   #objection(tenant: Tenant, count: number, present: number): ServiceError | null {
-    const { maxBatchJobs, maxQueuedJobs, maxStoredBytes } = this.#tenants.limits(tenant)
+    const { maxBatchJobs, maxQueuedJobs } = this.#tenants.limits(tenant)
     if (tenant.closed) return closedError(tenant)
     if (present + count > maxBatchJobs) return new BatchTooLargeError(maxBatchJobs, 'the limit of jobs in a batch')
     if (count > maxQueuedJobs) return new BatchTooLargeError(maxQueuedJobs, "the tenant's limit of queued jobs")
-    const stored = this.#tenants.stored(tenant)
-    if (maxStoredBytes === null || stored < maxStoredBytes) return null
-    return new StorageFullError({ stored, limit: maxStoredBytes, retryAfterS: SWEPT_S })
+    const bound = this.#tenants.overBound(tenant)
+    return bound === null ? null : new StorageFullError({ ...bound, retryAfterS: SWEPT_S })
   }
 
   /** @throws {OverloadedError} while the store refuses to write. */
@@ -90,13 +106,22 @@ export class Admission {
     if (!this.#canWrite()) throw unwritable()
   }
 
-  /** As `reserve` for a new batch, but a full queue is waited for, if the caller wants to, behind those who wait already. */
-  async enter(tenant: Tenant, count: number, hold: Hold | undefined): Promise<Release> {
+  /**
+   * As `reserve` for a new batch, but room in the queue, and among the batches, is waited for, if the caller wants to, behind those who
+   * wait already.
+   * @param options.headerChars - Of the batch, as JSON.
+   * @throws {BatchesFullError} and as `reserve`.
+   */
+  async enter(
+    tenant: Tenant,
+    { count, headerChars, hold }: { count: number; headerChars: number; hold: Hold | undefined },
+  ): Promise<Release> {
+    const want = { count, headerChars }
     const objection = this.#objection(tenant, count, 0)
     if (objection !== null) throw objection
-    const isFree = this.#fits(tenant, count) && (hold === undefined || !this.#lines.has(tenant))
-    if (isFree || hold === undefined || !this.#mayWait(tenant, hold)) return this.reserve(tenant, count, 0)
-    return await this.#wait(tenant, count, hold)
+    const isFree = this.#full(tenant, want) === null && (hold === undefined || !this.#lines.has(tenant))
+    if (isFree || hold === undefined || !this.#mayWait(tenant, hold)) return this.#reserve(tenant, want, 0)
+    return await this.#wait(tenant, want, hold)
   }
 
   /** Jobs have left the tenant's queue, or, with 0, may have come: the rate is taken, and whoever waits for room has it. */
@@ -109,12 +134,12 @@ export class Admission {
   serve(tenant: Tenant): void {
     const line = this.#lines.get(tenant)
     while (line !== undefined && line.length > 0) {
-      const { count, admit, refuse } = line[0]
+      const { want, admit, refuse } = line[0]
       // A limit was lowered while it waited, or the disk has filled up.
-      const objection = this.#objection(tenant, count, 0)
+      const objection = this.#objection(tenant, want.count, 0)
       if (objection !== null) refuse(objection)
-      else if (!this.#fits(tenant, count)) return
-      else if (this.#canWrite()) admit(this.#take(tenant, count))
+      else if (this.#full(tenant, want) !== null) return
+      else if (this.#canWrite()) admit(this.#take(tenant, want))
       else refuse(unwritable())
     }
   }
@@ -130,25 +155,23 @@ export class Admission {
     for (const line of this.#lines.values()) for (const { refuse } of [...line]) refuse(new ShuttingDownError())
   }
 
-  #take(tenant: Tenant, count: number): Release {
-    let held = count
-    tenant.reserved += held
+  #take(tenant: Tenant, { count, headerChars }: Want): Release {
+    let isHeld = true
+    promise(tenant, 1, count, headerChars)
     return () => {
-      tenant.reserved -= held
-      held = 0
+      if (isHeld) promise(tenant, -1, count, headerChars)
+      isHeld = false
       // None has left, but the queue has jobs from now on, if those were taken.
       this.left(tenant, 0, this.#clock.now())
     }
   }
 
-  #fits(tenant: Tenant, count: number): boolean {
-    return tenant.queued + tenant.reserved + count <= this.#tenants.limits(tenant).maxQueuedJobs
-  }
-
-  #full(tenant: Tenant, count: number): QueueFullError {
-    const { maxQueuedJobs } = this.#tenants.limits(tenant)
+  /** Why there is no room now; null: there is. */
+  #full(tenant: Tenant, { count, headerChars }: Want): QueueFullError | BatchesFullError | null {
+    const { maxQueuedJobs, maxLiveBatches } = this.#tenants.limits(tenant)
     const over = tenant.queued + tenant.reserved + count - maxQueuedJobs
-    return new QueueFullError(maxQueuedJobs, tenant.drain.secondsFor(over, this.#clock.now()))
+    if (over > 0) return new QueueFullError(maxQueuedJobs, tenant.drain.secondsFor(over, this.#clock.now()))
+    return headerChars === null ? null : batchesFull(tenant, maxLiveBatches, headerChars)
   }
 
   /** What waits is in memory, so there is a limit to it. */
@@ -159,7 +182,7 @@ export class Admission {
     return line.length === 0 || (own + bytes <= HELD_BYTES.tenant && this.#heldBytes + bytes <= HELD_BYTES.all)
   }
 
-  #wait(tenant: Tenant, count: number, { timeoutMs, bytes, signal }: Hold): Promise<Release> {
+  #wait(tenant: Tenant, want: Want, { timeoutMs, bytes, signal }: Hold): Promise<Release> {
     const { promise, resolve, reject } = Promise.withResolvers<Release>()
     const leave = () => {
       timer.cancel()
@@ -167,7 +190,7 @@ export class Admission {
       this.#remove(tenant, waiting)
     }
     const waiting: Waiting = {
-      count,
+      want,
       bytes,
       admit(release) {
         leave()
@@ -179,7 +202,8 @@ export class Admission {
       },
     }
     const giveUp = () => {
-      waiting.refuse(this.#full(tenant, count))
+      // Whatever has become free is for the one ahead of it.
+      waiting.refuse(this.#full(tenant, want) ?? new QueueFullError(this.#tenants.limits(tenant).maxQueuedJobs))
       // It may have been in the way of those behind it.
       this.serve(tenant)
     }
@@ -209,6 +233,26 @@ export class Admission {
 export function closedError({ moved }: Tenant): ServiceError {
   if (moved !== false) return new TenantMovedError()
   return new OverloadedError('The tenant is being deleted; nothing was accepted.', 5)
+}
+
+/** Count what is promised, or, with -1, what is no longer. */
+function promise(tenant: Tenant, sign: 1 | -1, count: number, headerChars: number | null): void {
+  tenant.reserved += sign * count
+  if (headerChars === null) return
+  tenant.promised.batches += sign
+  tenant.promised.headerChars += sign * headerChars
+}
+
+function batchesFull({ live, promised }: Tenant, limit: number, headerChars: number): BatchesFullError | null {
+  const batches = live.batches + promised.batches
+  const chars = live.headerChars + promised.headerChars
+  if (batches >= limit)
+    return new BatchesFullError(`The tenant has ${batches} batches that have not drained, and may have ${limit}.`)
+  if (chars + headerChars <= LIVE_HEADER_CHARS) return null
+  const what = 'The names, labels and contexts of its batches that have not drained'
+  return new BatchesFullError(
+    `${what} would have more than the ${LIVE_HEADER_CHARS} characters of JSON that a tenant may have.`,
+  )
 }
 
 function unwritable(): OverloadedError {

@@ -2,8 +2,9 @@ import type { Clock } from '../../clock.ts'
 import type { Cause } from '../../core/states.ts'
 import { jobIdOf } from '../../ids.ts'
 import { type AttemptEnd, failure, runAttempt } from '../../jobs/attempt.ts'
-import { type AttemptContext, type CommonSpec, type JobKind, StopReason } from '../../jobs/kind.ts'
+import { type AttemptContext, type CommonSpec, type JobKind, StopReason, type StorageBound } from '../../jobs/kind.ts'
 import type { LiveBatch } from './live-batch.ts'
+import type { Tenant } from './tenants.ts'
 import type { Timer, TimerOwner, Timers } from './timers.ts'
 
 /** After this many milliseconds an attempt that ignores its abort counts as stuck. */
@@ -70,6 +71,8 @@ export interface AttemptServices {
   kinds: ReadonlyMap<string, JobKind>
   /** Resolves when everything up to now is on disk. */
   committed(): Promise<void>
+  /** The bound of bytes that a tenant has reached; null: it has not. */
+  overBound(tenant: Tenant): StorageBound | null
 }
 
 /** Run the job at `index` of a batch, from reading its spec to the end of its work; never rejects. */
@@ -86,7 +89,8 @@ export async function attempt(
     if (kind === undefined) throw new Error(`The kind ${spec.kind} is not loaded any more.`)
     // A request that must not be repeated is not sent before it is on record that it was.
     if (restartRule(kind, spec) === 'fail') await services.committed()
-    return await runAttempt(kind, spec, contextOf(services, live, index, spec, running))
+    const over = () => services.overBound(live.tenant)
+    return await runAttempt(kind, spec, contextOf(services, live, index, spec, running), over)
   } catch (thrown) {
     return failure(thrown)
   }

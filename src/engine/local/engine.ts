@@ -32,7 +32,7 @@ import {
   type TenantSettings,
   type TenantView,
 } from '../engine.ts'
-import { rowView } from '../views.ts'
+import { headerOf, rowView } from '../views.ts'
 import { STUCK_AFTER_MS } from './attempts.ts'
 import { Commands } from './commands.ts'
 import { Follower, type FollowQuery } from './follow.ts'
@@ -177,7 +177,8 @@ export class LocalEngine implements Engine {
     if (!this.accepting) throw new ShuttingDownError()
     const tenant = this.#tenants.look(tenantId)
     const { admission, freeSlots } = this.#runtime
-    const retryAfterS = admission.wouldWait(tenant, batch.jobs.length)
+    const { length } = JSON.stringify(headerOf(batch))
+    const retryAfterS = admission.wouldWait(tenant, batch.jobs.length, length)
     const around = { tenant: tenant.queue, hosts: this.#hosts, freeSlots, now: this.#clock.now() }
     return { waitingOn: forecast(batch, around), retryAfterS }
   }

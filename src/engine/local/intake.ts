@@ -74,21 +74,26 @@ export class Intake {
     }
   }
 
-  /** @throws {BatchTooLargeError} {QueueFullError} {StorageFullError} {OverloadedError} nothing was accepted. */
+  /** @throws {BatchTooLargeError} {QueueFullError} {BatchesFullError} {StorageFullError} {OverloadedError} nothing was accepted. */
   async submit(
     tenantId: string,
     submission: BatchSubmission,
-    { id, idempotency, hold }: SubmitOptions = {},
+    { id = newBatchId(), idempotency, hold }: SubmitOptions = {},
   ): Promise<BatchView> {
     const tenant = this.#runtime.tenants.get(tenantId)
-    const release = await this.#runtime.admission.enter(tenant, submission.jobs.length, hold)
+    const header = headerOf(submission)
+    const text = JSON.stringify(header)
+    const want = { count: submission.jobs.length, headerChars: text.length, hold }
+    const release = await this.#runtime.admission.enter(tenant, want)
     try {
       // It may have been deleted, or moved, while it waited for room.
       if (tenant.closed) throw closedError(tenant)
-      const live = this.#newLive(tenant, submission, id)
+      const core = newBatch(submission)
+      const no = this.#store.nextBatchNo()
+      const live = this.#batches.make({ id, no, tenant, header, headerChars: text.length, core })
       const effects = this.#accept(live, submission)
       const view = liveView(live.id, live.header, live.core)
-      await this.#write(live, submission.jobs, idempotency && this.#answered(idempotency, view))
+      await this.#write(live, text, submission.jobs, idempotency && this.#answered(idempotency, view))
       this.#runtime.enter(live, effects)
       return view
     } finally {
@@ -115,7 +120,7 @@ export class Intake {
     this.#runtime.apply(live, { type: 'accepted', jobs: jobs.map(planOf), uncommitted: true })
     release()
     // However long the disk takes nothing: an error would say that they are not there, and they would be sent again.
-    await written(live.tenant, entering, this.#runtime.journal.committed())
+    await written(live.tenant, entering.specs, this.#runtime.journal.committed())
     if (live.tenant.moved === 'lost') throw new OverloadedError(APPEND_UNKNOWN, 5)
     this.#runtime.apply(live, { type: 'committed', from, to: from + jobs.length })
     return from
@@ -124,11 +129,6 @@ export class Intake {
   /** The digest of a body is kept as a fingerprint: it would do to guess a short secret in the body. */
   #answered({ key, hash }: Idempotency, view: BatchView): NewBatch['idempotency'] {
     return { key, hash: this.#vault.fingerprint(hash), answer: JSON.stringify(view) }
-  }
-
-  #newLive(tenant: Tenant, submission: BatchSubmission, id = newBatchId()): LiveBatch {
-    const no = this.#store.nextBatchNo()
-    return this.#batches.make({ id, no, tenant, header: headerOf(submission), core: newBatch(submission) })
   }
 
   /** The acceptance turn. The tenant's counts follow when the batch enters, after the commit. */
@@ -147,22 +147,27 @@ export class Intake {
     this.#hosts.assign(live.queue, from, jobs)
   }
 
-  async #write(live: LiveBatch, jobs: CommonSpec[], idempotency?: NewBatch['idempotency']): Promise<void> {
-    const { id, no, tenant, header, core } = live
+  async #write(
+    live: LiveBatch,
+    header: string,
+    jobs: CommonSpec[],
+    idempotency?: NewBatch['idempotency'],
+  ): Promise<void> {
+    const { id, no, tenant, core } = live
     const acceptedAt = core.accepted[0].at
     const batch = {
       no,
       id,
       tenantId: tenant.id,
-      labels: header.labels,
-      header: JSON.stringify(header),
+      labels: live.header.labels,
+      header,
       acceptedAt,
       idempotency,
     }
     const entering = newJobs(live, 0, jobs)
     live.specs.keep(jobs, entering.specs)
     try {
-      await written(tenant, entering, this.#runtime.journal.enter(live, batch, entering))
+      await written(tenant, [header, ...entering.specs], this.#runtime.journal.enter(live, batch, entering))
     } catch (error) {
       live.close()
       this.#hosts.release(live.queue)
@@ -188,9 +193,9 @@ function refuseLate(live: LiveBatch): void {
   if (may === 'finished') throw new BatchFinishedError()
 }
 
-/** As `writing`; until it settles, the specs count for what their tenant keeps. */
-async function written(tenant: Tenant, { specs }: NewJobs, writing: Promise<void>): Promise<void> {
-  const bytes = specs.reduce((sum, spec) => sum + spec.length, 0)
+/** As `writing`; until it settles, the texts count for what their tenant keeps. */
+async function written(tenant: Tenant, texts: readonly string[], writing: Promise<void>): Promise<void> {
+  const bytes = texts.reduce((sum, text) => sum + text.length, 0)
   tenant.entering += bytes
   await writing.finally(() => {
     tenant.entering -= bytes

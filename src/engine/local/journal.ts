@@ -1,6 +1,7 @@
 import type { LogEntry } from '../../core/events.ts'
 import { factsOf, stateName } from '../../core/facts.ts'
 import { OverloadedError } from '../../errors.ts'
+import type { JsonPieces } from '../../json/raw.ts'
 import type { CommitGroup, JobRecord, NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { LiveBatch } from './live-batch.ts'
 
@@ -11,6 +12,8 @@ interface Changes {
   records: Map<number, JobRecord>
   /** Records of runs of jobs that never started. */
   runs: JobRecord[]
+  /** Of results and errors: they count for what the tenant keeps from the moment they are here. */
+  bytes: number
   /** The batch's newest event when the group was written. */
   seq: number
 }
@@ -103,6 +106,9 @@ export class Journal {
 
   record(live: LiveBatch, record: JobRecord): void {
     const changes = this.#changesOf(live)
+    const bytes = bytesOf(record)
+    changes.bytes += bytes
+    live.tenant.entering += bytes
     if (record.count === 1) changes.records.set(record.index, record)
     else changes.runs.push(record)
   }
@@ -137,7 +143,7 @@ export class Journal {
   #changesOf(live: LiveBatch): Changes {
     let changes = this.#group.changes.get(live)
     if (changes === undefined) {
-      changes = { entries: [], records: new Map(), runs: [], seq: 0 }
+      changes = { entries: [], records: new Map(), runs: [], bytes: 0, seq: 0 }
       this.#group.changes.set(live, changes)
       this.#wake()
     }
@@ -159,7 +165,10 @@ export class Journal {
     this.#writing = null
     if (!isEmpty(this.#group)) this.#wakeNow()
     for (const { done } of group.waiting) done()
-    for (const [live, { seq }] of group.changes) this.#onPublished(live, seq)
+    for (const [live, { seq, bytes }] of group.changes) {
+      live.tenant.entering -= bytes
+      this.#onPublished(live, seq)
+    }
   }
 
   #wakeNow(): void {
@@ -213,6 +222,16 @@ export class Journal {
 function unrecorded(cause?: unknown): OverloadedError {
   const detail = 'It is done, but the store cannot write it down now: a crash would undo it. Say it again to be sure.'
   return new OverloadedError(detail, 5, { cause })
+}
+
+/** Of a text outside ASCII less than it takes on disk: what it has there is counted when it is written. */
+function bytesOf({ result, error }: JobRecord): number {
+  return lengthOf(result) + lengthOf(error)
+}
+
+function lengthOf(text: string | JsonPieces | null): number {
+  if (text === null || typeof text === 'string') return text?.length ?? 0
+  return text.reduce((sum, piece) => sum + piece.length, 0)
 }
 
 function newGroup(): Group {

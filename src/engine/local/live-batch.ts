@@ -16,6 +16,8 @@ export class LiveBatch implements TimerOwner {
   readonly no: number
   readonly tenant: Tenant
   readonly header: BatchHeader
+  /** Characters of the header as JSON. */
+  readonly headerChars: number
   readonly core: Batch
   readonly queue: BatchQueue
   readonly specs: SpecWindow
@@ -40,6 +42,7 @@ export class LiveBatch implements TimerOwner {
     no: number
     tenant: Tenant
     header: BatchHeader
+    headerChars: number
     core: Batch
     queue: BatchQueue
     specs: SpecWindow
@@ -50,6 +53,7 @@ export class LiveBatch implements TimerOwner {
     this.no = options.no
     this.tenant = options.tenant
     this.header = options.header
+    this.headerChars = options.headerChars
     this.core = options.core
     this.queue = options.queue
     this.specs = options.specs

@@ -14,6 +14,8 @@ export interface LiveParts {
   no: BatchNo
   tenant: Tenant
   header: BatchHeader
+  /** Of the header as JSON. */
+  headerChars: number
   core: Batch
 }
 
@@ -31,12 +33,13 @@ export class LiveBatches {
   }
 
   /** The batch, unknown to the runtime yet. */
-  make({ id, no, tenant, header, core }: LiveParts): LiveBatch {
+  make({ id, no, tenant, header, headerChars, core }: LiveParts): LiveBatch {
     return new LiveBatch({
       id,
       no,
       tenant,
       header,
+      headerChars,
       core,
       queue: newBatchQueue(tenant.queue, core, header.maxConcurrency),
       specs: new SpecWindow({ store: this.#store, no, budget: this.#budget, sealer: this.#sealer.batch(id) }),

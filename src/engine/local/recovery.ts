@@ -139,7 +139,7 @@ export class Recovery {
   #newLive(row: BatchRow, header: BatchHeader, facts: BatchFacts, jobs: SavedJobs, tenant: Tenant): LiveBatch {
     const plan: BatchPlan = header
     const core = restoreBatch(plan, facts, row.seq, row, jobs)
-    const live = this.#batches.make({ id: row.id, no: row.no, tenant, header, core })
+    const live = this.#batches.make({ id: row.id, no: row.no, tenant, header, headerChars: row.header.length, core })
     live.publishedSeq = row.seq
     return live
   }

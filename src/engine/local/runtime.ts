@@ -132,6 +132,8 @@ export class Runtime {
     this.#live.set(live.id, live)
     this.#byQueue.set(live.queue, live)
     live.tenant.queued += live.core.counts[Job.queued]
+    live.tenant.live.batches++
+    live.tenant.live.headerChars += live.headerChars
     for (const effect of effects) this.#perform(live, effect)
     if (kick) this.#slots.kick()
     this.#retire(live)
@@ -304,7 +306,13 @@ export class Runtime {
   }
 
   get #services() {
-    return { clock: this.clock, timers: this.#timers, kinds: this.#kinds, committed: () => this.journal.committed() }
+    return {
+      clock: this.clock,
+      timers: this.#timers,
+      kinds: this.#kinds,
+      committed: () => this.journal.committed(),
+      overBound: (tenant: Tenant) => this.tenants.overBound(tenant),
+    }
   }
 
   #ended(live: LiveBatch, index: number, running: RunningAttempt, end: AttemptEnd): void {
@@ -347,12 +355,18 @@ export class Runtime {
 
   #drop(live: LiveBatch): void {
     live.close()
-    this.#live.delete(live.id)
+    if (this.#live.delete(live.id)) this.#leave(live)
     this.#byQueue.delete(live.queue)
     this.fair.forget(live.queue)
     const { parked } = live.queue
     for (let lane = parked.peek(); lane !== undefined; lane = parked.peek()) parked.remove(lane)
     this.#releaseHosts(live)
+  }
+
+  #leave({ tenant, headerChars }: LiveBatch): void {
+    tenant.live.batches--
+    tenant.live.headerChars -= headerChars
+    this.admission.serve(tenant)
   }
 
   /** An attempt that is still stopping holds a place at its host: a host that was forgotten would give it away twice. */

@@ -1,7 +1,14 @@
+import type { StorageBound } from '../../jobs/kind.ts'
 import type { RateLimits, TenantLimits, TenantSettings, TenantView } from '../engine.ts'
 import { DrainRate } from './drain-rate.ts'
 import { newTenantQueue, type TenantQueue } from './queues.ts'
 import type { StartRate } from './rate.ts'
+
+/** Batches in memory: how many, and the characters of their headers as JSON. */
+export interface BatchLoad {
+  batches: number
+  headerChars: number
+}
 
 /** A tenant with work or settings. */
 export interface Tenant {
@@ -12,8 +19,12 @@ export interface Tenant {
   queued: number
   /** Places promised to jobs that are being written. */
   reserved: number
-  /** Bytes of specs that are being written. */
+  /** Bytes of headers, specs, results and errors that are being written. */
   entering: number
+  /** Its batches that have not drained. */
+  readonly live: BatchLoad
+  /** Those that are being written, and have their place. */
+  readonly promised: BatchLoad
   /** How fast jobs leave its queue. */
   readonly drain: DrainRate
   /** Jobs in state `cancelling`. */
@@ -28,8 +39,8 @@ export interface Tenant {
   moved: false | 'handed over' | 'lost'
 }
 
-/** What holds where a tenant has no setting of its own; without `rate` or `maxStoredBytes` there is none. */
-export type TenantDefaults = Omit<TenantLimits, 'rate' | 'maxStoredBytes'> & Partial<TenantLimits>
+/** What holds where a tenant has no setting of its own; without `rate`, `maxLiveBatches` or `maxStoredBytes` there is none. */
+export type TenantDefaults = Omit<TenantLimits, 'rate' | 'maxLiveBatches' | 'maxStoredBytes'> & Partial<TenantLimits>
 
 const NO_RATE: RateLimits = { jobsPerSecond: null, requestsPerMinute: null }
 
@@ -49,7 +60,8 @@ export class Tenants {
     storedBytes?: (id: string) => number
     startRate?: (queue: TenantQueue, perSecond: number) => StartRate
   }) {
-    this.#defaults = { rate: NO_RATE, maxStoredBytes: null, ...options.defaults }
+    const none = { rate: NO_RATE, maxLiveBatches: Number.MAX_SAFE_INTEGER, maxStoredBytes: null }
+    this.#defaults = { ...none, ...options.defaults }
     this.#storedBytes = options.storedBytes ?? (() => 0)
     this.#startRate = options.startRate
   }
@@ -82,6 +94,8 @@ export class Tenants {
       queued: 0,
       reserved: 0,
       entering: 0,
+      live: { batches: 0, headerChars: 0 },
+      promised: { batches: 0, headerChars: 0 },
       drain: new DrainRate(),
       cancelling: 0,
       stuck: 0,
@@ -128,6 +142,7 @@ export class Tenants {
       maxConcurrency: settings.maxConcurrency ?? this.#defaults.maxConcurrency,
       maxQueuedJobs: settings.maxQueuedJobs ?? this.#defaults.maxQueuedJobs,
       maxBatchJobs: settings.maxBatchJobs ?? this.#defaults.maxBatchJobs,
+      maxLiveBatches: settings.maxLiveBatches ?? this.#defaults.maxLiveBatches,
       maxStoredBytes: (settings.maxStoredBytes ?? this.#defaults.maxStoredBytes) || null,
       weight: settings.weight ?? this.#defaults.weight,
       rate: {
@@ -137,14 +152,18 @@ export class Tenants {
     }
   }
 
-  /** What a tenant keeps on disk, in bytes, with what is being written. */
-  stored(tenant: Tenant): number {
-    return this.#storedBytes(tenant.id) + tenant.entering
+  /** The bound of what a tenant may keep on disk, once it keeps as much, with what is being written; null: it keeps less. */
+  overBound(tenant: Tenant): StorageBound | null {
+    const limit = this.limits(tenant).maxStoredBytes
+    if (limit === null) return null
+    const stored = this.#storedBytes(tenant.id) + tenant.entering
+    return stored < limit ? null : { stored, limit }
   }
 
   view(tenant: Tenant): TenantView {
     const { id, settings, queue, queued, cancelling, stuck } = tenant
-    const usage = { queued, running: queue.running, cancelling, stuck, storedBytes: this.#storedBytes(id) }
+    const { batches } = tenant.live
+    const usage = { queued, running: queue.running, cancelling, stuck, batches, storedBytes: this.#storedBytes(id) }
     return { id, limits: this.limits(tenant), paused: settings.paused ?? false, usage }
   }
 

@@ -17,7 +17,7 @@ export interface FetchResult {
   bodyEncoding: 'utf8' | 'base64' | 'json' | null
   /** Length of the kept body, decoded. */
   bytes: number
-  /** The body was larger than allowed: it was not read to its end, and nothing of it is kept. */
+  /** The body was larger than allowed, and was not read to its end, or there was no room for it: nothing of it is kept. */
   truncated: boolean
   /** Milliseconds. `connectMs` is 0 on a connection that was open already; the last hop's, as is `firstByteMs`, which counts from the start of the attempt. */
   timing: { queuedMs: number; connectMs: number; firstByteMs: number; totalMs: number }
@@ -33,6 +33,11 @@ export type KeptBody = Pick<FetchResult, 'body' | 'bodyEncoding' | 'bytes'>
 
 /** No body was wanted, or none could be had. */
 export const NO_BODY: KeptBody = { body: null, bodyEncoding: null, bytes: 0 }
+
+/** The result without its body; the very same where there is none. */
+export function withoutBody(result: FetchResult): FetchResult {
+  return result.bytes === 0 ? result : { ...result, ...NO_BODY, truncated: true }
+}
 
 /** Milliseconds with three decimals. */
 export function rounded(ms: number): number {

@@ -53,14 +53,14 @@ describe('a tenant that keeps as many bytes as it may', () => {
 
   it('is told when the next look at old batches is over, and a dry run as well', () => {
     const { stored, tenant, admission } = start()
-    expect(admission.wouldWait(tenant, 1)).toBeNull()
+    expect(admission.wouldWait(tenant, 1, 1)).toBeNull()
 
     stored.bytes = 5_000
 
     expect(() => admission.reserve(tenant, 1, 0)).toThrow(
       expect.objectContaining({ code: 'queue_full', retryAfterS: 60 }),
     )
-    expect(admission.wouldWait(tenant, 1)).toBe(60)
+    expect(admission.wouldWait(tenant, 1, 1)).toBe(60)
   })
 
   it('may have any number where its bound is 0', () => {
@@ -86,13 +86,13 @@ describe('a tenant that keeps as many bytes as it may', () => {
     const { stored, tenant, admission, hold } = start()
     stored.bytes = 1_000
 
-    await expect(admission.enter(tenant, 1, hold)).rejects.toThrow(StorageFullError)
+    await expect(admission.enter(tenant, { count: 1, headerChars: 1, hold })).rejects.toThrow(StorageFullError)
   })
 
   it('is told so when it waited for the queue meanwhile', async () => {
     const { stored, tenant, admission, hold, fill } = start()
     const leave = fill()
-    const held = admission.enter(tenant, 1, hold)
+    const held = admission.enter(tenant, { count: 1, headerChars: 1, hold })
     await turn()
 
     stored.bytes = 1_000
@@ -121,7 +121,7 @@ describe('a submission that waits for room', () => {
   ])('is refused for good when %s is lowered below it, before anything leaves the queue', async (limit, words) => {
     const { tenants, tenant, admission, hold, fill } = start()
     fill()
-    const held = admission.enter(tenant, 3, hold)
+    const held = admission.enter(tenant, { count: 3, headerChars: 1, hold })
     await turn()
 
     tenants.apply('acme', { [limit]: 2 })
@@ -134,7 +134,7 @@ describe('a submission that waits for room', () => {
   it('enters when maxBatchJobs is lowered to what it has', async () => {
     const { tenants, tenant, admission, hold, fill } = start()
     const leave = fill()
-    const held = admission.enter(tenant, 3, hold)
+    const held = admission.enter(tenant, { count: 3, headerChars: 1, hold })
     await turn()
 
     tenants.apply('acme', { maxBatchJobs: 3 })
@@ -146,7 +146,10 @@ describe('a submission that waits for room', () => {
   it('is no longer in the way of a smaller one once it is refused', async () => {
     const { tenants, tenant, admission, hold, fill } = start()
     const leave = fill()
-    const [large, small] = [admission.enter(tenant, 3, hold), admission.enter(tenant, 1, hold)]
+    const [large, small] = [
+      admission.enter(tenant, { count: 3, headerChars: 1, hold }),
+      admission.enter(tenant, { count: 1, headerChars: 1, hold }),
+    ]
     large.catch(() => undefined)
     await turn()
     leave(1)

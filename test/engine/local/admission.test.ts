@@ -20,7 +20,7 @@ function start({ maxQueuedJobs = 10, maxBatchJobs = 10 } = {}) {
   const submit = async (name: string, count: number, held: Held = {}) => {
     const { timeoutMs, bytes = 1, signal, of = tenant } = held
     const hold = timeoutMs === undefined ? undefined : { timeoutMs, bytes, signal }
-    admission.enter(of, count, hold).then(
+    admission.enter(of, { count: count, headerChars: 1, hold }).then(
       (release) => {
         outcomes.push(name)
         releases.set(name, release)
@@ -75,7 +75,9 @@ describe('places in the queue', () => {
   it('are refused for good to what can never fit, however long it would wait', async () => {
     const { admission, tenant } = start({ maxQueuedJobs: 10, maxBatchJobs: 20 })
 
-    await expect(admission.enter(tenant, 11, { timeoutMs: 1_000, bytes: 1 })).rejects.toMatchObject({
+    await expect(
+      admission.enter(tenant, { count: 11, headerChars: 1, hold: { timeoutMs: 1_000, bytes: 1 } }),
+    ).rejects.toMatchObject({
       name: 'BatchTooLargeError',
       limit: 10,
     })
@@ -102,7 +104,9 @@ describe('places in the queue', () => {
     store.canWrite = false
 
     expect(() => admission.reserve(tenant, 1, 0)).toThrow(OverloadedError)
-    await expect(admission.enter(tenant, 1, { timeoutMs: 1_000, bytes: 1 })).rejects.toThrow(OverloadedError)
+    await expect(
+      admission.enter(tenant, { count: 1, headerChars: 1, hold: { timeoutMs: 1_000, bytes: 1 } }),
+    ).rejects.toThrow(OverloadedError)
     expect(tenant.reserved).toBe(0)
 
     tenant.queued = 10
@@ -118,7 +122,7 @@ describe('places in the queue', () => {
       tenant.queued++
     }
 
-    const refused = (count: number) => admission.enter(tenant, count, undefined)
+    const refused = (count: number) => admission.enter(tenant, { count: count, headerChars: 1, hold: undefined })
 
     await expect(refused(1)).rejects.toMatchObject({ code: 'queue_full', retryAfterS: 1 })
     // Ten have to leave, one a second.
@@ -138,7 +142,9 @@ describe('the rate at which jobs leave', () => {
     }
     await before(started)
     tenant.queued = 10
-    const error = await admission.enter(tenant, 10, undefined).catch((refusal: QueueFullError) => refusal)
+    const error = await admission
+      .enter(tenant, { count: 10, headerChars: 1, hold: undefined })
+      .catch((refusal: QueueFullError) => refusal)
     return (error as QueueFullError).retryAfterS
   }
 
@@ -164,7 +170,9 @@ describe('the rate at which jobs leave', () => {
     await leave(1)
 
     // Two in half a minute.
-    const refusal = await admission.enter(tenant, 10, undefined).catch((error: QueueFullError) => error)
+    const refusal = await admission
+      .enter(tenant, { count: 10, headerChars: 1, hold: undefined })
+      .catch((error: QueueFullError) => error)
     expect((refusal as QueueFullError).retryAfterS).toBeGreaterThan(60)
   })
 })

@@ -27,6 +27,7 @@ function start(kind: JobKind | null, spec: CommonSpec = { kind: 'test' }, header
     timers,
     kinds: new Map(kind === null ? [] : [['test', kind]]),
     committed: () => new Promise<void>((resolve) => commits.push(resolve)),
+    overBound: () => null,
   }
   return { clock, timers, live, running, stuck, commits, run: () => attempt(services, live, 0, running) }
 }

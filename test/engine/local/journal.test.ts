@@ -58,6 +58,29 @@ function seqsOf(group: CommitGroup | undefined): Record<number, number[]> {
 }
 
 describe('Journal', () => {
+  it('counts results and errors as kept from the moment it has them until they are written, however long that takes', async () => {
+    const { journal, commits, retry } = start()
+    const live = liveBatch()
+    const { tenant } = live
+
+    journal.record(live, recordRow(1, 0, { result: 'x'.repeat(100), error: null }))
+    expect(tenant.entering).toBe(100)
+    await turn()
+    journal.record(live, recordRow(1, 1, { result: ['ab', Buffer.from('cd')], error: 'y'.repeat(3) }))
+    expect(tenant.entering).toBe(107)
+    commits[0].reject(new Error('disk full'))
+    await turn()
+    expect(tenant.entering).toBe(107)
+    await retry()
+    commits[1].resolve()
+    await turn()
+    expect(tenant.entering).toBe(7)
+    commits[2].resolve()
+    await turn()
+
+    expect(tenant.entering).toBe(0)
+  })
+
   it('writes what one turn of the event loop changed in one commit', async () => {
     const { journal, commits } = start()
     const [one, two] = [liveBatch({ no: 1 }), liveBatch({ no: 2 })]

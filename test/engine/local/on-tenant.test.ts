@@ -153,7 +153,7 @@ describe('a look at a tenant', () => {
       id: 'acme',
       limits: DEFAULTS,
       paused: false,
-      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, storedBytes: 0 },
+      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, batches: 0, storedBytes: 0 },
     })
   })
 })

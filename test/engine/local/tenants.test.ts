@@ -16,7 +16,7 @@ describe('Tenants', () => {
       id: 'a',
       limits: DEFAULTS,
       paused: false,
-      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, storedBytes: 0 },
+      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, batches: 0, storedBytes: 0 },
     })
   })
 
@@ -46,7 +46,14 @@ describe('Tenants', () => {
     Object.assign(tenant, { queued: 3, cancelling: 1, stuck: 1, reserved: 5 })
     tenant.queue.running = 2
 
-    expect(tenants.view(tenant).usage).toEqual({ queued: 3, running: 2, cancelling: 1, stuck: 1, storedBytes: 0 })
+    expect(tenants.view(tenant).usage).toEqual({
+      queued: 3,
+      running: 2,
+      cancelling: 1,
+      stuck: 1,
+      batches: 0,
+      storedBytes: 0,
+    })
   })
 
   it('shows a tenant that is not there as one that has nothing, and enters it not', () => {
@@ -62,7 +69,7 @@ describe('Tenants', () => {
       id: 'a',
       limits: { ...DEFAULTS, rate: { jobsPerSecond: 5, requestsPerMinute: 7 } },
       paused: false,
-      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, storedBytes: 0 },
+      usage: { queued: 0, running: 0, cancelling: 0, stuck: 0, batches: 0, storedBytes: 0 },
     })
     // Nobody wakes whom nobody knows.
     expect(closed).toBe(1)
