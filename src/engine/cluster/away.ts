@@ -22,7 +22,20 @@ export async function unlessAway<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
-    if (!isAway(cause)) throw cause
-    throw new OverloadedError('The record of the service cannot be reached now; nothing was done.', 2, { cause })
+    throw told(cause)
   }
+}
+
+/** The same pages; reading one may need Redis. @throws {OverloadedError} while it is away. */
+export async function* pagesUnlessAway<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* pages
+  } catch (cause) {
+    throw told(cause)
+  }
+}
+
+function told(cause: unknown): unknown {
+  if (!isAway(cause)) return cause
+  return new OverloadedError('The record of the service cannot be reached now; nothing was done.', 2, { cause })
 }

@@ -31,7 +31,7 @@ import {
 import type { LocalEngine } from '../local/engine.ts'
 import { within } from '../local/within.ts'
 import { rowView } from '../views.ts'
-import { unlessAway } from './away.ts'
+import { pagesUnlessAway, unlessAway } from './away.ts'
 import type { Holdings } from './holdings.ts'
 import { type ObserveQuery, Observer, type Watches } from './observe.ts'
 import { type Patience, type Peers, Router, UnreachableError } from './router.ts'
@@ -202,7 +202,7 @@ export class ClusterEngine implements Engine {
   }
 
   async allJobs(tenantId: string, batchId: string, pages: Pages = AT_ONCE): Promise<AsyncIterable<JsonText[]>> {
-    return await this.#read(() => this.#local.allJobs(tenantId, batchId, pages))
+    return pagesUnlessAway(await this.#read(() => this.#local.allJobs(tenantId, batchId, pages)))
   }
 
   async untilSettled(tenantId: string, batchId: string, timeoutMs: number, signal?: AbortSignal): Promise<BatchView> {
@@ -222,7 +222,8 @@ export class ClusterEngine implements Engine {
       const { total } = rowView(row).counts
       if (total === 0) throw new EmptyWaitSetError()
       await this.#observer.wait(row, query, total)
-      return await this.#local.split(row, total, pages)
+      const { done, pending } = await this.#local.split(row, total, pages)
+      return { done: pagesUnlessAway(done), pending }
     })
   }
 

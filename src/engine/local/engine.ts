@@ -187,10 +187,10 @@ export class LocalEngine implements Engine {
     return await this.#intake.first(tenantId, idempotency)
   }
 
-  /** As `replay`, once nothing is being written. */
+  /** As `replay`, of what is not being made at this moment: that may be refused yet. @throws {IdempotencyConflictError} it is. */
   async replayed(tenantId: string, idempotency: Idempotency): Promise<BatchView | null> {
     await this.#runtime.journal.committed()
-    return await this.replay(tenantId, idempotency)
+    return await this.#intake.made(tenantId, idempotency)
   }
 
   /** A batch as it is, once nothing of it is being written; null: it was not accepted, and will not be. For who has had no answer. */

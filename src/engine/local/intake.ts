@@ -59,6 +59,13 @@ export class Intake {
     return JSON.parse(first.answer) as BatchView
   }
 
+  /** As `first`, unless that answer is being made now. @throws {IdempotencyConflictError} {IdempotencyMismatchError} */
+  async made(tenantId: string, idempotency: Idempotency): Promise<BatchView | null> {
+    const first = await this.first(tenantId, idempotency)
+    if (this.#answering.has(`${tenantId} ${idempotency.key}`)) throw new IdempotencyConflictError()
+    return first
+  }
+
   /**
    * Answer a request with an Idempotency-Key: as the first time when there was one, else with `submit`.
    * @throws {IdempotencyConflictError} {IdempotencyMismatchError}

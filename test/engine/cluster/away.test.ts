@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isAway, unlessAway } from '../../../src/engine/cluster/away.ts'
+import { isAway, pagesUnlessAway, unlessAway } from '../../../src/engine/cluster/away.ts'
 import { NoLeaseError } from '../../../src/engine/cluster/errors.ts'
 import { NotFoundError, OverloadedError } from '../../../src/errors.ts'
 import { StoreError } from '../../../src/store/error.ts'
@@ -47,5 +47,25 @@ describe('unlessAway', () => {
 
     expect(told).toBeInstanceOf(OverloadedError)
     expect((told as OverloadedError).cause).toBe(away)
+  })
+})
+
+describe('pagesUnlessAway', () => {
+  it('passes pages on, and says that Redis is away when the next one cannot be read', async () => {
+    async function* pages(error?: Error) {
+      yield 1
+      yield 2
+      if (error !== undefined) throw error
+    }
+    const seen: number[] = []
+    const read = async (error?: Error) => {
+      for await (const page of pagesUnlessAway(pages(error))) seen.push(page)
+    }
+
+    await read()
+    await expect(read(new StoreError('Redis, HGET: Connection is closed.'))).rejects.toBeInstanceOf(OverloadedError)
+    await expect(read(new TypeError('x'))).rejects.toBeInstanceOf(TypeError)
+
+    expect(seen).toEqual([1, 2, 1, 2, 1, 2])
   })
 })
