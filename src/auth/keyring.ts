@@ -100,7 +100,9 @@ export class KeyRing {
     // What was made here since it was read is not gone, and what was revoked stays so.
     for (const id of before) if (!rows.has(id)) this.#end(id)
     for (const [id, row] of rows) {
-      if ((this.#keys.get(id)?.revokedAt ?? null) === null) this.#keys.set(id, row)
+      // Of what was revoked here, the request that asked for it is still to be answered.
+      if ((this.#keys.get(id)?.revokedAt ?? null) !== null) continue
+      this.#keys.set(id, row)
       if (row.revokedAt !== null) this.sessions.end(id)
     }
   }
