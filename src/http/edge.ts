@@ -27,9 +27,17 @@ export function answerProblems(app: FastifyInstance, routes: RouteTable): void {
     // Node's own answer to a missing Host has no body; RFC 9112 3.2 wants a 400.
     if (request.raw.httpVersion === '1.1' && request.headers.host === undefined)
       throw new EdgeError('bad_request', 'The Host header is missing.')
+    if (hasTwoHosts(request.raw)) throw new EdgeError('bad_request', 'The Host header is there more than once.')
     // Now: Fastify would read and parse a body first, whoever sends it.
     if (request.is404) throw unknownRoute(routes, request)
   })
+}
+
+/** Node keeps the first of them; whoever is in front may have looked at another (RFC 9112, 3.2). */
+function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts++
+  return hosts > 1
 }
 
 /**

@@ -29,6 +29,17 @@ describe('the edge', () => {
     for (const { headers } of answers) expect(headers).toMatchObject(SECURITY_HEADERS)
   })
 
+  it.each(['Host: x\r\nHost: y', 'Host: x\r\nhost: x', 'HOST: x\r\nA: b\r\nHoSt:'])(
+    'refuses two hosts: %j',
+    async (hosts) => {
+      await using service = await startFake()
+
+      const { status, body } = await rawRequest(service.port, `GET /livez HTTP/1.1\r\n${hosts}\r\n\r\n`)
+
+      expect([status, JSON.parse(body).code]).toEqual([400, 'bad_request'])
+    },
+  )
+
   it('lets no other site read: it has no CORS, whoever asks and however', async () => {
     await using service = await startFake()
 
