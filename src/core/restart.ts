@@ -1,10 +1,11 @@
 import { acceptedAt, type Batch, type BatchPlan, Flag, type JobPlan, newBatch, noteCause } from './batch.ts'
-import type { Effect, ErrorFacts, IndexedError } from './events.ts'
+import type { Effect, IndexedError } from './events.ts'
 import type { BatchFacts } from './facts.ts'
-import { applyPolicy, startHedge } from './policy.ts'
+import { cutOff } from './interrupt.ts'
+import { startHedge } from './policy.ts'
 import { type Cause, isTerminal, Job } from './states.ts'
 import { armOrDue, armQueued, endStopped } from './step.ts'
-import { endJob, enqueueReady, finish, log, type Turn } from './turn.ts'
+import { enqueueReady, finish, type Turn } from './turn.ts'
 
 /** A job that has not ended and is more than queued: it ran, runs no more, or was told to stop. */
 export interface SavedJob {
@@ -64,13 +65,6 @@ function restoreUnended(batch: Batch, job: SavedJob): void {
   if (job.cause === 'user') batch.reasons.set(job.index, job.reason)
 }
 
-/** The error of an attempt that the end of the process cut off and that is not repeated. */
-export const INTERRUPTED: ErrorFacts = {
-  type: 'InterruptedError',
-  code: 'interrupted',
-  message: 'The service stopped while the attempt was running, and its rule on restart is not to repeat it.',
-}
-
 /**
  * The first turn after a restart. What was being stopped has stopped; what was running is queued again, before everything
  * else, or ends as interrupted; every clock goes on from acceptance, and one that ran out meanwhile is due now.
@@ -122,19 +116,7 @@ function settleAttempt(turn: Turn, index: number, repeats: (index: number) => bo
   const { batch } = turn
   if (batch.states[index] === Job.cancelling) endStopped(turn, index)
   if (batch.states[index] !== Job.running) return batch.states[index] === Job.queued
-  if (repeats(index)) {
-    requeue(turn, index)
-    return true
-  }
-  endJob(turn, index, Job.failed, null)
-  applyPolicy(turn, index, INTERRUPTED)
-  return false
-}
-
-function requeue(turn: Turn, index: number): void {
-  const { batch } = turn
-  batch.counts[Job.running]--
-  batch.counts[Job.queued]++
-  batch.states[index] = Job.queued
-  log(turn, 'job.queued', index, { attempt: batch.attempts.get(index) + 1 })
+  const again = repeats(index)
+  cutOff(turn, index, again)
+  return again
 }

@@ -10,6 +10,7 @@ import {
   timeoutCause,
 } from './batch.ts'
 import type { Effect, ErrorFacts, TimerKind } from './events.ts'
+import { cutOff } from './interrupt.ts'
 import { applyImpossible, applyPolicy, armHedge, holdHedged, releaseNext, startHedge } from './policy.ts'
 import { isTerminal, Job, type TimeoutCause } from './states.ts'
 import { abortBatch, arm, endJob, enqueueReady, finish, log, startJob, stopJob, stopJobs, type Turn } from './turn.ts'
@@ -28,6 +29,8 @@ export type Input =
   | { type: 'threw'; index: number; error: ErrorFacts }
   /** The work stopped because it was told to. */
   | { type: 'unwound'; index: number }
+  /** The process in which the work ran is gone, and the work with it; `repeats`: it is to be done again. */
+  | { type: 'interrupted'; index: number; repeats: boolean }
   /** A clock ran out; `index` -1 for `batch` and `hedge`. */
   | { type: 'due'; timer: TimerKind; index: number }
   | { type: 'cancelJob'; index: number; reason: string | null }
@@ -69,6 +72,8 @@ function apply(turn: Turn, input: Input): void {
       return ended(turn, input.index, Job.failed, input.error)
     case 'unwound':
       return unwound(turn, input.index)
+    case 'interrupted':
+      return interrupted(turn, input.index, input.repeats)
     case 'due':
       return due(turn, input.timer, input.index)
     case 'cancelJob':
@@ -140,6 +145,17 @@ function ended(turn: Turn, index: number, state: number, error: ErrorFacts | nul
 
 function unwound(turn: Turn, index: number): void {
   if (turn.batch.states[index] === Job.cancelling) endStopped(turn, index)
+}
+
+/** Of an attempt that runs elsewhere; a restart has its own way, for all of a batch at once. */
+function interrupted(turn: Turn, index: number, repeats: boolean): void {
+  if (turn.batch.states[index] !== Job.running) return unwound(turn, index)
+  cutOff(turn, index, repeats)
+  if (!repeats) return
+  // The next attempt has its own time, and goes before everything that is only queued.
+  turn.effects.push({ type: 'disarm', timer: 'timeout', index })
+  turn.effects.push({ type: 'enqueue', from: index, to: index + 1, resumed: true })
+  turn.releases.push({ type: 'release', index })
 }
 
 /** A job that ends because it was stopped: any cause but its own clocks makes it cancelled. */

@@ -1,4 +1,4 @@
-import { type JsonPieces, stringify } from '../json/raw.ts'
+import { type JsonPieces, stringify, textOf } from '../json/raw.ts'
 import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason, type StorageBound } from './kind.ts'
 
 /** How an attempt came to its end. `result` and `error` are JSON texts, a long result is in pieces. */
@@ -38,8 +38,31 @@ function returned(kind: JobKind, result: unknown, bound: StorageBound | null): A
   if (bound === null) return { type: 'returned', result: toJson(result) }
   const kept = keptOf(kind, result)
   if (kept === result) return { type: 'returned', result: toJson(result) }
-  const message = `The tenant keeps ${bound.stored} bytes, and may keep ${bound.limit}: there was no room for the result.`
+  return noRoom(bound, kept)
+}
+
+function noRoom({ stored, limit }: StorageBound, kept: unknown): AttemptEnd {
+  const message = `The tenant keeps ${stored} bytes, and may keep ${limit}: there was no room for the result.`
   return failure(new JobError('StorageError', 'response_too_large', message, {}, kept))
+}
+
+/** The end of an attempt that ran where nobody knew of the bound, as it would have been here. */
+export function bounded(kind: JobKind, end: AttemptEnd, bound: StorageBound | null): AttemptEnd {
+  if (bound === null || end.type === 'unwound' || end.result === null) return end
+  const result: unknown = JSON.parse(textOfResult(end.result))
+  const kept = keptOf(kind, result)
+  if (kept === result) return end
+  return end.type === 'returned' ? noRoom(bound, kept) : { ...end, result: toJson(kept) }
+}
+
+/** The same end with its result in one piece, for another process. */
+export function inOnePiece(end: AttemptEnd): AttemptEnd {
+  if (end.type === 'unwound' || end.result === null) return end
+  return { ...end, result: textOfResult(end.result) }
+}
+
+function textOfResult(result: string | JsonPieces): string {
+  return typeof result === 'string' ? result : textOf(result)
 }
 
 /** What was thrown, with as much of its result as is kept. */

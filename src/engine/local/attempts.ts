@@ -1,8 +1,9 @@
 import type { Clock } from '../../clock.ts'
 import type { Cause } from '../../core/states.ts'
 import { jobIdOf } from '../../ids.ts'
-import { type AttemptEnd, failure, runAttempt } from '../../jobs/attempt.ts'
+import { type AttemptEnd, bounded, failure, runAttempt } from '../../jobs/attempt.ts'
 import { type AttemptContext, type CommonSpec, type JobKind, StopReason, type StorageBound } from '../../jobs/kind.ts'
+import type { BatchNo } from '../../store/store.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Tenant } from './tenants.ts'
 import type { Timer, TimerOwner, Timers } from './timers.ts'
@@ -48,7 +49,7 @@ export class RunningAttempt implements TimerOwner {
     return this.#recorded !== undefined
   }
 
-  onRecorded(done: () => void): void {
+  readonly onRecorded = (done: () => void): void => {
     this.#recorded ??= []
     this.#recorded.push(done)
   }
@@ -75,22 +76,54 @@ export interface AttemptServices {
   overBound(tenant: Tenant): StorageBound | null
 }
 
-/** Run the job at `index` of a batch, from reading its spec to the end of its work; never rejects. */
+/** What an attempt is told of its job beside the spec. `context` is the batch's. */
+export type AttemptFacts = Pick<
+  AttemptContext,
+  'startedAt' | 'queuedMs' | 'tenantId' | 'batchId' | 'index' | 'attempt' | 'context' | 'traceparent'
+>
+
+/** An attempt that is to run in another process: its spec is where `no` and `index` say. */
+export interface AwayAttempt extends AttemptFacts {
+  no: BatchNo
+  /** What becomes of it when that process ends. */
+  onRestart: 'retry' | 'fail'
+}
+
+/** How an attempt in another process ended. `interrupted`: it does not run there (any more), and has no end of its own. */
+export type AwayEnd = AttemptEnd | { type: 'interrupted' /** False: none of the work was done. */; begun: boolean }
+
+/** A slot in another process. */
+export interface Place {
+  /** Resolves when the work has stopped there, or the process is gone; never rejects. `signal` tells it to stop, as it does here. */
+  run(attempt: AwayAttempt, signal: AbortSignal): Promise<AwayEnd>
+}
+
+/** How an attempt ended. `interrupted`: where it ran is gone. `resumes`: its work goes on from its first start. */
+export type Outcome = AttemptEnd | { type: 'interrupted'; repeats: boolean; resumes: boolean }
+
+/** Run the job at `index` of a batch, here or at a place, from reading its spec to the end of its work; never rejects. */
 export async function attempt(
   services: AttemptServices,
   live: LiveBatch,
   index: number,
   running: RunningAttempt,
-): Promise<AttemptEnd> {
+  place?: Place,
+): Promise<Outcome> {
   try {
     const taken = live.specs.take(index, live.core.total)
     const spec = taken instanceof Promise ? await taken : taken
     const kind = services.kinds.get(spec.kind)
     if (kind === undefined) throw new Error(`The kind ${spec.kind} is not loaded any more.`)
+    const onRestart = restartRule(kind, spec)
     // A request that must not be repeated is not sent before it is on record that it was.
-    if (restartRule(kind, spec) === 'fail') await services.committed()
+    if (onRestart === 'fail') await services.committed()
+    const facts = factsOf(live, index, running)
     const over = () => services.overBound(live.tenant)
-    return await runAttempt(kind, spec, contextOf(services, live, index, spec, running), over)
+    if (place === undefined) return await runAttempt(kind, spec, contextOf(services, spec, facts, running), over)
+    const end = await place.run({ ...facts, no: live.no, onRestart }, running.signal)
+    // What the tenant keeps is known here alone.
+    if (end.type !== 'interrupted') return bounded(kind, end, over())
+    return { type: 'interrupted', repeats: !end.begun || onRestart === 'retry', resumes: kind.resumes ?? false }
   } catch (thrown) {
     return failure(thrown)
   }
@@ -101,29 +134,35 @@ export function restartRule(kind: JobKind, spec: CommonSpec): 'retry' | 'fail' {
   return spec.onRestart ?? kind.onRestart?.(spec) ?? 'retry'
 }
 
-function contextOf(
-  { clock, timers }: AttemptServices,
-  live: LiveBatch,
-  index: number,
-  spec: CommonSpec,
-  running: RunningAttempt,
-): AttemptContext {
-  const { signal, startedAt } = running
+function factsOf(live: LiveBatch, index: number, { startedAt }: RunningAttempt): AttemptFacts {
   const acceptedAt = live.core.accepted.findLast(({ from }) => from <= index)?.at ?? startedAt
   return {
-    signal,
-    clock,
     startedAt,
     queuedMs: startedAt - acceptedAt,
     tenantId: live.tenant.id,
     batchId: live.id,
-    jobId: jobIdOf(live.id, index),
     index,
     attempt: live.core.attempts.get(index),
-    context: spec.context === undefined ? live.header.context : { ...live.header.context, ...spec.context },
+    context: live.header.context,
     traceparent: live.header.traceparent,
+  }
+}
+
+/** All that a kind is given with its spec. */
+export function contextOf(
+  { clock, timers }: Pick<AttemptServices, 'clock' | 'timers'>,
+  spec: CommonSpec,
+  facts: AttemptFacts,
+  { signal, onRecorded }: { signal: AbortSignal; onRecorded(done: () => void): void },
+): AttemptContext {
+  return {
+    ...facts,
+    signal,
+    clock,
+    jobId: jobIdOf(facts.batchId, facts.index),
+    context: spec.context === undefined ? facts.context : { ...facts.context, ...spec.context },
     sleepUntil: (dueAt) => sleepUntil(clock, timers, signal, dueAt),
-    onRecorded: (done) => running.onRecorded(done),
+    onRecorded,
   }
 }
 

@@ -35,6 +35,7 @@ import {
 import { headerOf, rowView } from '../views.ts'
 import { STUCK_AFTER_MS } from './attempts.ts'
 import { Commands } from './commands.ts'
+import { Exchange } from './exchange.ts'
 import { Follower, type FollowQuery } from './follow.ts'
 import { forecast } from './forecast.ts'
 import { Hosts } from './hosts.ts'
@@ -89,6 +90,8 @@ export interface LocalEngineOptions {
 export class LocalEngine implements Engine {
   /** For an engine that shares its store with others. */
   readonly tenancy: Tenancy
+  /** As that: attempts that run elsewhere, and those of others that run here. */
+  readonly exchange: Exchange
   readonly #store: Store
   readonly #clock: Clock
   readonly #durable: boolean
@@ -132,7 +135,9 @@ export class LocalEngine implements Engine {
       beforeStart,
       events,
     })
-    const batches = new LiveBatches({ runtime: this.#runtime, store, sealer: new Sealer({ vault, kinds, events }) })
+    const sealer = new Sealer({ vault, kinds, events })
+    this.exchange = new Exchange({ runtime: this.#runtime, store, sealer, kinds, clock })
+    const batches = new LiveBatches({ runtime: this.#runtime, store, sealer })
     this.#intake = new Intake({ runtime: this.#runtime, store, hosts, batches, vault })
     this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, batches, kinds })
     this.tenancy = new Tenancy({ runtime: this.#runtime, tenants: this.#tenants, recovery: this.#recovery, clock })

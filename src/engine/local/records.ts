@@ -1,5 +1,5 @@
 import type { LogEntry } from '../../core/events.ts'
-import { INTERRUPTED } from '../../core/restart.ts'
+import { INTERRUPTED } from '../../core/interrupt.ts'
 import { isTerminal, Job } from '../../core/states.ts'
 import type { AttemptEnd } from '../../jobs/attempt.ts'
 import type { JobRecord } from '../../store/store.ts'

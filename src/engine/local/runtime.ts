@@ -8,7 +8,7 @@ import type { AttemptEnd } from '../../jobs/attempt.ts'
 import type { JobKind } from '../../jobs/kind.ts'
 import type { Store } from '../../store/store.ts'
 import { Admission } from './admission.ts'
-import { attempt, RunningAttempt } from './attempts.ts'
+import { attempt, type Outcome, type Place, RunningAttempt } from './attempts.ts'
 import { FairQueue, type Grant } from './fair-queue.ts'
 import type { Hosts } from './hosts.ts'
 import { Journal } from './journal.ts'
@@ -33,7 +33,8 @@ export interface RuntimeEvents {
 /** The attempt whose end a turn is about. */
 interface Ended {
   index: number
-  end: AttemptEnd
+  /** Undefined: it was cut off, and has none. */
+  end: AttemptEnd | undefined
 }
 
 const RETRY_COMMIT_MS = 250
@@ -102,6 +103,18 @@ export class Runtime {
   /** Slots of the server that nobody has. */
   get freeSlots(): number {
     return this.#slots.concurrency - this.#slots.running
+  }
+
+  get slots(): Slots {
+    return this.#slots
+  }
+
+  /** Run the job whose turn it is at a place elsewhere, if it waits for a slot alone; resolves when it has ended. Null: there is none. */
+  sendAway(place: Place): Promise<void> | null {
+    const grant = this.#slots.takeElsewhere()
+    if (grant === null) return null
+    // Its end may let another job start here.
+    return this.#run(grant, place).finally(() => this.#slots.kick())
   }
 
   /** What holds a tenant to so many starts a second. */
@@ -275,7 +288,7 @@ export class Runtime {
   }
 
   /** One job in its slot. p-queue gives the slot on when the returned promise settles. */
-  async #run({ batch, index }: Grant): Promise<void> {
+  async #run({ batch, index }: Grant, place?: Place): Promise<void> {
     this.#beforeStart()
     const live = this.#byQueue.get(batch)
     if (live === undefined) return
@@ -295,7 +308,7 @@ export class Runtime {
     live.attempts.set(index, running)
     this.#running++
     this.apply(live, { type: 'granted', index }, { now })
-    const end = await attempt(this.#services, live, index, running)
+    const end = await attempt(this.#services, live, index, running, place)
     this.#ended(live, index, running, end)
   }
 
@@ -315,14 +328,16 @@ export class Runtime {
     }
   }
 
-  #ended(live: LiveBatch, index: number, running: RunningAttempt, end: AttemptEnd): void {
+  #ended(live: LiveBatch, index: number, running: RunningAttempt, outcome: Outcome): void {
     running.ended()
     if (running.stuck) live.tenant.stuck--
     this.#running--
     if (live.tenant.deleted) this.fair.release(live.queue, index)
     else if (!this.#abandoned) {
-      const input: Input = end.type === 'threw' ? { type: 'threw', index, error: end.facts } : { type: end.type, index }
-      this.apply(live, input, { ended: { index, end } })
+      const end = outcome.type === 'interrupted' ? undefined : outcome
+      if (outcome.type === 'interrupted' && outcome.repeats)
+        live.startedBefore.set(index, { at: running.startedAt, resumes: outcome.resumes })
+      this.apply(live, inputOf(index, outcome), { ended: { index, end } })
     }
     live.attempts.delete(index)
     if (running.isAwaited) this.#tellRecorded(live, running)
@@ -372,5 +387,16 @@ export class Runtime {
   /** An attempt that is still stopping holds a place at its host: a host that was forgotten would give it away twice. */
   #releaseHosts(live: LiveBatch): void {
     if (live.attempts.size === 0 && !this.#live.has(live.id)) this.#hosts.release(live.queue)
+  }
+}
+
+function inputOf(index: number, outcome: Outcome): Input {
+  switch (outcome.type) {
+    case 'threw':
+      return { type: 'threw', index, error: outcome.facts }
+    case 'interrupted':
+      return { type: 'interrupted', index, repeats: outcome.repeats }
+    default:
+      return { type: outcome.type, index }
   }
 }

@@ -10,6 +10,9 @@ class TicketQueue implements Queue<RunFunction, QueueAddOptions> {
   readonly #fair: FairQueue
   readonly #tickets: RunFunction[] = []
   #drawn: Grant | null = null
+  /** Work that has nothing to do with the fair queue, while p-queue takes it in. */
+  #guest: RunFunction | null = null
+  #isGuest = false
 
   constructor(fair: FairQueue) {
     this.#fair = fair
@@ -17,6 +20,7 @@ class TicketQueue implements Queue<RunFunction, QueueAddOptions> {
 
   /** Tickets that could run a job now: none while no job is eligible, however many tickets wait. */
   get size(): number {
+    if (this.#guest !== null) return 1
     return this.#fair.next() === null ? 0 : this.#tickets.length
   }
 
@@ -26,10 +30,26 @@ class TicketQueue implements Queue<RunFunction, QueueAddOptions> {
   }
 
   enqueue(run: RunFunction): void {
-    this.#tickets.push(run)
+    if (this.#isGuest) this.#guest = run
+    else this.#tickets.push(run)
+  }
+
+  /** What is enqueued in `add` is no ticket. There must be a slot for it, so that p-queue dequeues it at once. */
+  asGuest<T>(add: () => T): T {
+    this.#isGuest = true
+    try {
+      return add()
+    } finally {
+      this.#isGuest = false
+    }
   }
 
   dequeue(): RunFunction | undefined {
+    const guest = this.#guest
+    if (guest !== null) {
+      this.#guest = null
+      return guest
+    }
     this.#drawn = this.#fair.take()
     return this.#tickets.pop()
   }
@@ -65,6 +85,7 @@ export class Slots {
   readonly #tickets: TicketQueue
   readonly #fair: FairQueue
   readonly #run: (grant: Grant) => Promise<void>
+  #onChange: () => void = () => undefined
   #kicking = false
   #starting = false
   #stopped = false
@@ -99,11 +120,38 @@ export class Slots {
     return this.#queue.concurrency
   }
 
+  /** Slots that nobody has. */
+  get free(): number {
+    return this.#stopped ? 0 : this.#queue.concurrency - this.#queue.pending
+  }
+
+  /** True while a job that could start waits for nothing but a slot. */
+  get isShort(): boolean {
+    return !this.#stopped && this.#queue.pending >= this.#queue.concurrency && this.#fair.next() !== null
+  }
+
+  /** Told, often, when slots or jobs may have come or gone. */
+  set onChange(listener: () => void) {
+    this.#onChange = listener
+  }
+
+  /** The next job, for a slot that is not one of these; null: none waits for a slot. */
+  takeElsewhere(): Grant | null {
+    return this.isShort ? this.#fair.take() : null
+  }
+
+  /** Give a slot to work that is nobody's turn here, until it settles; null: none is free, or a job of ours waits. */
+  host(work: () => Promise<void>): Promise<void> | null {
+    if (this.free <= 0 || this.#fair.next() !== null) return null
+    return this.#tickets.asGuest(() => this.#queue.add(work)).finally(() => this.#kickSoon())
+  }
+
   /** A job may have become eligible: start what fits, and leave one ticket for p-queue to draw when a slot comes back. */
   kick(): void {
     // A job that starts kicks as well; to start the next one inside it would nest as deep as there are free slots.
     if (this.#starting) return
     while (!this.#stopped && this.#wantsTicket()) void this.#queue.add(() => this.#serve())
+    this.#onChange()
   }
 
   /** Start nothing more; what runs goes on. */
