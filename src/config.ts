@@ -25,6 +25,11 @@ const TABLE = {
     whole(1_000, 600_000, 10_000),
     'With Redis: how long a replica that says nothing keeps its tenants, in milliseconds.',
   ],
+  spread: [
+    'GATHERD_SPREAD',
+    choice(['on', 'off']).default('on'),
+    'With Redis: `on`: a job that waits for a slot of this server runs on a replica that has one free.',
+  ],
   adminKey: [
     'GATHERD_ADMIN_KEY',
     adminKey,

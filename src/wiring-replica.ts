@@ -57,6 +57,7 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
     leaseMs: config.leaseMs,
     clock,
     events: eventsOf(logger),
+    spread: config.spread === 'on',
     async local({ store, redis, beforeStart }) {
       const setting = config.secretKey ?? (await sharedKey(redis, logger))
       vault = await openVault({ setting, dataDir: null, salt: store.secret })
@@ -64,7 +65,7 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
     },
   })
   const { engine, store } = replica
-  const tenants = new TenantSync(store, engine)
+  const tenants = new TenantSync(store, engine, (id) => replica.spread?.lent.forget(id))
   const close = async () => {
     await replica.close()
     await works.egress.close()
@@ -105,6 +106,7 @@ function eventsOf(logger: FastifyBaseLogger): ReplicaEvents {
     joined: (facts) => logger.info(facts, 'joined the cluster'),
     lost: (facts) => logger.warn(facts, 'the lease is lost, what ran here goes on elsewhere'),
     stale: (facts) => logger.warn(facts, 'a tenant is owned elsewhere, its work here was stopped'),
+    sent: (facts) => logger.debug(facts, 'a job runs on another replica'),
     failed: (err) => logger.warn({ err, reason: reasonOf(err) }, 'a replica had trouble, it goes on'),
   }
 }
@@ -138,18 +140,25 @@ async function sharedKey(redis: Replica['connections']['commands'], logger: Fast
 class TenantSync {
   readonly #store: DirectoryStore
   readonly #engine: Engine
+  readonly #onGone: (tenantId: string) => void
   #known = new Map<string, string>()
 
-  constructor(store: DirectoryStore, engine: Engine) {
+  constructor(store: DirectoryStore, engine: Engine, onGone: (tenantId: string) => void) {
     this.#store = store
     this.#engine = engine
+    this.#onGone = onGone
   }
 
   async read(): Promise<void> {
     const rows = await this.#store.tenants()
     const now = new Map(rows.map(({ id, settings }) => [id, JSON.stringify(settings)]))
     for (const { id, settings } of rows) if (this.#known.get(id) !== now.get(id)) this.#apply(id, settings)
-    for (const id of this.#known.keys()) if (!now.has(id)) this.#apply(id, {})
+    for (const id of this.#known.keys()) {
+      if (now.has(id)) continue
+      // Before what it must not do is forgotten.
+      this.#onGone(id)
+      this.#apply(id, {})
+    }
     this.#known = now
   }
 

@@ -65,6 +65,7 @@ describe('readConfig', () => {
       egressMaxHeaders: 128,
       kinds: undefined,
       leaseMs: 10_000,
+      spread: 'on',
       logLevel: 'info',
     })
   })

@@ -25,7 +25,10 @@ export const ADMIN_KEY = 'the-operators-key-of-a-test-service'
 export const LOOPBACK = '127.0.0.0/8,::1'
 
 /** Whether the services of this run are replicas over a Redis: the same tests hold for both engines. */
-export const IN_CLUSTER = process.env.GATHERD_TEST_ENGINE === 'cluster'
+export const IN_CLUSTER = ['cluster', 'spread'].includes(process.env.GATHERD_TEST_ENGINE ?? '')
+
+/** Whether a second replica stands beside each of them, and nearly all attempts run there. */
+export const SPREADS = process.env.GATHERD_TEST_ENGINE === 'spread'
 
 /** The tenant that a test is, unless it says otherwise. */
 const ME = 'acme'
@@ -60,27 +63,32 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
   const dataDir = onDisk ? await mkdtemp(join(tmpdir(), 'gatherd-test-')) : ':memory:'
   const origin = await startOrigin()
   const logged: string[] = []
-  const service = await wire(
-    {
-      ...readConfig({
-        GATHERD_ADMIN_KEY: ADMIN_KEY,
-        GATHERD_DATA_DIR: dataDir,
-        GATHERD_EGRESS_ALLOW: LOOPBACK,
-        // A machine that is busy with tests is late.
-        GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
-        GATHERD_REDIS_URL: redisUrl,
-      }),
-      ...config,
-    },
-    {
-      clock: systemClock,
-      logger: buildLogger({ level: 'warn', destination: lines(logged) }),
-      version: '0.0.0-test',
-      onFatal: (error) => logged.push(`fatal: ${error.message}`),
-    },
-  )
+  const settings = {
+    ...readConfig({
+      GATHERD_ADMIN_KEY: ADMIN_KEY,
+      GATHERD_DATA_DIR: dataDir,
+      GATHERD_EGRESS_ALLOW: LOOPBACK,
+      // A machine that is busy with tests is late.
+      GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
+      GATHERD_REDIS_URL: redisUrl,
+    }),
+    ...config,
+  }
+  const start = (own: Partial<Config>) =>
+    wire(
+      { ...settings, ...own },
+      {
+        clock: systemClock,
+        logger: buildLogger({ level: 'warn', destination: lines(logged) }),
+        version: '0.0.0-test',
+        onFatal: (error) => logged.push(`fatal: ${error.message}`),
+      },
+    )
+  const spreads = SPREADS && config.maxConcurrency === undefined
+  const service = await start(spreads ? { maxConcurrency: 1 } : {})
+  const helper = spreads ? await start({}) : null
   const url = await service.app.listen({ host: '127.0.0.1', port: 0 })
-  const started = new TestService({ service, origin, url, logged, before, dataDir: onDisk ? dataDir : null })
+  const started = new TestService({ service, helper, origin, url, logged, before, dataDir: onDisk ? dataDir : null })
   for (const [name, settings] of Object.entries({ [ME]: {}, ...tenants })) await started.addTenant(name, settings)
   return started
 }
@@ -102,6 +110,7 @@ export class TestService implements AsyncDisposable {
   /** Warnings and errors of the service's log. A test that expects one takes it out. */
   readonly logged: string[]
   readonly #service: Service
+  readonly #helper: Service | null
   readonly #before: ReadonlyMap<string, number>
   readonly #dataDir: string | null
   readonly #callers = new Map<string, Caller>()
@@ -111,6 +120,7 @@ export class TestService implements AsyncDisposable {
 
   constructor(options: {
     service: Service
+    helper: Service | null
     origin: Origin
     url: string
     logged: string[]
@@ -118,6 +128,7 @@ export class TestService implements AsyncDisposable {
     dataDir: string | null
   }) {
     this.#service = options.service
+    this.#helper = options.helper
     this.origin = options.origin
     this.url = options.url
     this.port = Number(new URL(options.url).port)
@@ -182,6 +193,7 @@ export class TestService implements AsyncDisposable {
       await this.#checkAll()
     } finally {
       await this.#service.close()
+      await this.#helper?.close()
       await this.origin.whenIdle()
       await this.origin[Symbol.asyncDispose]()
       if (this.#dataDir !== null) await rm(this.#dataDir, { recursive: true, force: true })

@@ -54,6 +54,8 @@ export interface ClusterEngineOptions {
   connected: () => boolean
   /** Called first when it drains: nothing is to be taken up any more when it resolves. */
   beforeDrain: () => Promise<void>
+  /** Called while it drains: what runs here for other replicas is to be handed back when it resolves. */
+  handBack?: (graceMs: number) => Promise<void>
 }
 
 /**
@@ -68,6 +70,7 @@ export class ClusterEngine implements Engine {
   readonly #observer: Observer
   readonly #connected: () => boolean
   readonly #beforeDrain: () => Promise<void>
+  readonly #handBack: (graceMs: number) => Promise<void>
   readonly #clock: Clock
   readonly #stopped = new AbortController()
   #draining: Promise<void> | null = null
@@ -80,6 +83,7 @@ export class ClusterEngine implements Engine {
     this.#clock = clock
     this.#connected = options.connected
     this.#beforeDrain = options.beforeDrain
+    this.#handBack = options.handBack ?? (() => Promise.resolve())
     this.router = new Router({ local, peers, holdings, clock, patienceMs, accepting: () => this.accepting })
     // One listener for each open stream and wait.
     setMaxListeners(0, this.#stopped.signal)
@@ -270,7 +274,7 @@ export class ClusterEngine implements Engine {
   /** What others wait for goes to them at once; streams end with their last line when nothing runs here any more. */
   async #drain(graceMs: number): Promise<void> {
     await this.#beforeDrain()
-    await this.#holdings.leave(graceMs)
+    await Promise.all([this.#holdings.leave(graceMs), this.#handBack(graceMs)])
     this.#stopped.abort()
     await within(this.#clock, LAST_LINE_MS, this.#observer.ended())
   }

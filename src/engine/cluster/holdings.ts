@@ -12,6 +12,9 @@ export interface Owners {
   release(tenantId: string, options: { hasWork: boolean }): Promise<void>
 }
 
+/** What is done with a tenant's work; see {@link Tenancy}. */
+export type HoldingsTenancy = Pick<Tenancy, 'adopt' | 'hasWork' | 'handOver' | 'lose'>
+
 /** A tenant that this replica owns, or is about to. */
 interface Holding {
   /** Resolves once its work goes on here. */
@@ -30,7 +33,7 @@ const IDLE_MS = 30_000
  */
 export class Holdings {
   readonly #owners: Owners
-  readonly #tenancy: Tenancy
+  readonly #tenancy: HoldingsTenancy
   readonly #clock: Clock
   readonly #isValid: () => boolean
   readonly #onError: (error: unknown) => void
@@ -41,7 +44,7 @@ export class Holdings {
   /** @param options.isValid - Looks at the clock: whether the lease is good. When it is not, everything here has been lost when it returns. */
   constructor(options: {
     owners: Owners
-    tenancy: Tenancy
+    tenancy: HoldingsTenancy
     clock: Clock
     isValid: () => boolean
     onError: (error: unknown) => void

@@ -6,12 +6,13 @@ import { within } from '../local/within.ts'
 import { Bus } from './bus.ts'
 import type { ConnectionReport, Connections } from './connections.ts'
 import { ClusterEngine } from './engine.ts'
-import { Holdings } from './holdings.ts'
+import { Holdings, type HoldingsTenancy } from './holdings.ts'
 import { Membership } from './membership.ts'
 import type { Watches } from './observe.ts'
 import { openRedis } from './open-redis.ts'
 import { ORPHANS_CHANNEL, Ownership } from './ownership.ts'
 import { BusPeers } from './peers.ts'
+import type { Spread } from './spread/spread.ts'
 import { Sweep } from './sweep.ts'
 
 /** A tenant may be without an owner for a lease, and a little more until the next one has found it. */
@@ -30,6 +31,8 @@ export interface ReplicaEvents {
   lost(facts: { replicaId: string; tenants: number }): void
   /** A tenant's work went on elsewhere while this replica still ran it. */
   stale(facts: { tenantId: string }): void
+  /** A job's attempt runs on another replica, which had a slot free. */
+  sent?(facts: { batchId: string; index: number; replicaId: string }): void
   failed(error: unknown): void
 }
 
@@ -42,6 +45,8 @@ export interface ReplicaOptions {
   /** Builds the engine that runs the tenants that this replica owns. */
   local(parts: { store: RedisStore; redis: Redis; beforeStart: () => void }): Promise<LocalEngine>
   events: ReplicaEvents
+  /** Whether jobs that wait for a slot may run on other replicas, and those of others here. Default true. */
+  spread?: boolean
 }
 
 /** One of several processes that share a Redis: its connections, its lease, its tenants, and the engine over them. */
@@ -50,6 +55,8 @@ export class Replica {
   readonly connections: Connections
   readonly bus: Bus
   readonly engine: ClusterEngine
+  /** Attempts on other replicas; null: everything runs where its tenant is. */
+  readonly spread: Spread | null
   readonly #local: LocalEngine
   readonly #membership: Membership
   readonly #holdings: Holdings
@@ -88,7 +95,9 @@ export class Replica {
       onStale: (tenantId) => late.replica?.stale(tenantId, events),
     })
     const local = await options.local({ store, redis, beforeStart: () => void membership.isValid() })
-    late.replica = new Replica({ options, connections, membership, store, local })
+    // BullMQ is loaded where it is used.
+    const spreading = options.spread === false ? null : await import('./spread/spread.ts')
+    late.replica = new Replica({ options, connections, membership, store, local, spreading })
     return late.replica
   }
 
@@ -98,15 +107,16 @@ export class Replica {
     membership: Membership
     store: RedisStore
     local: LocalEngine
+    spreading: { Spread: typeof Spread } | null
   }) {
-    const { connections, membership, store, local } = parts
+    const { connections, membership, store, local, spreading } = parts
     const { clock, leaseMs, events } = parts.options
     const onError = (error: unknown) => events.failed(error)
     const { commands: redis, subscriber, bulk } = connections
     const ownership = new Ownership({ redis, clock, membership })
     const holdings = new Holdings({
       owners: ownership,
-      tenancy: local.tenancy,
+      tenancy: this.#announced(local),
       clock,
       isValid: () => membership.isValid(),
       onError,
@@ -126,7 +136,11 @@ export class Replica {
       patienceMs: leaseMs + BEYOND_LEASE_MS,
       connected: () => connections.ready && membership.isValid(),
       beforeDrain: () => this.#sweep.stop(),
+      handBack: async (graceMs) => this.spread?.leave(graceMs),
     })
+    const onSent = (facts: { batchId: string; index: number; replicaId: string }) => events.sent?.(facts)
+    const around = { redis, bus, membership, clock, leaseMs, onSent, onError }
+    this.spread = spreading === null ? null : new spreading.Spread({ ...around, exchange: local.exchange })
     peers.serve(this.engine.router)
     bus.on(ORPHANS_CHANNEL, (tenantId) => {
       ownership.forget(tenantId)
@@ -159,11 +173,13 @@ export class Replica {
   joined(replicaId: string, events: ReplicaEvents): void {
     events.joined({ replicaId })
     this.bus.listenAs(replicaId).catch((error: unknown) => events.failed(error))
+    this.spread?.lent.hint()
   }
 
   lost(replicaId: string, events: ReplicaEvents): void {
     events.lost({ replicaId, tenants: this.tenants })
     this.#holdings.loseAll()
+    this.spread?.lost()
     this.bus.listenAs(null).catch((error: unknown) => events.failed(error))
   }
 
@@ -179,6 +195,7 @@ export class Replica {
   async close(): Promise<void> {
     await this.#sweep.stop()
     await this.engine.shutdown()
+    await this.spread?.close()
     await this.#membership.leave()
     this.bus.close()
     await this.store.close()
@@ -191,6 +208,20 @@ export class Replica {
     await this.#membership.start()
     this.#holdings.start()
     this.#sweep.start()
+    this.spread?.start()
+  }
+
+  /** Where a tenant's work is taken up, what the owner before has sent elsewhere is told to stop. */
+  #announced({ tenancy }: LocalEngine): HoldingsTenancy {
+    return {
+      adopt: async (tenantId) => {
+        await this.spread?.adopting(tenantId)
+        return await tenancy.adopt(tenantId)
+      },
+      hasWork: (tenantId) => tenancy.hasWork(tenantId),
+      handOver: (tenantId, graceMs) => tenancy.handOver(tenantId, graceMs),
+      lose: (tenantId) => tenancy.lose(tenantId),
+    }
   }
 }
 

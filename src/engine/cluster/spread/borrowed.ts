@@ -5,7 +5,7 @@ import type { AwayAttempt, AwayEnd } from '../../local/attempts.ts'
 import type { Exchange } from '../../local/exchange.ts'
 import type { Bus } from '../bus.ts'
 import type { SpreadCounts } from './counts.ts'
-import { KNOWN, type Question, type SentAttempt, STOP, type StopOrder, TICKETS_CHANNEL } from './protocol.ts'
+import { KNOWN, lengthOf, type Question, type SentAttempt, STOP, type StopOrder, TICKETS_CHANNEL } from './protocol.ts'
 import type { Tickets } from './tickets.ts'
 
 /** Tickets of one replica that wait at the same time, at most. */
@@ -155,9 +155,9 @@ export class Borrowed {
   }
 
   /** The end of the last attempt, then the next one: its place in caps and limits is free by then, and not before. */
-  async #turn(seat: Seat, { end, isLast }: Question): Promise<SentAttempt | null> {
+  async #turn(seat: Seat, { end, heard, isLast }: Question): Promise<SentAttempt | null> {
     const first = end === null
-    if (end !== null) await this.#finish(seat, end)
+    if (end !== null) await this.#finish(seat, end, heard)
     const age = this.#options.clock.now() - seat.since
     const job = isLast || age >= SEAT_MS ? null : await this.#draw(seat)
     if (first) this.#target = job === null ? 1 : Math.min(MAX_TICKETS, this.#target * 2)
@@ -166,10 +166,8 @@ export class Borrowed {
     return job
   }
 
-  async #finish(seat: Seat, end: AwayEnd): Promise<void> {
-    // It stopped without having been told to by us: its replica leaves, or thought that we were gone.
-    const cut = end.type === 'unwound' && seat.running?.signal.aborted === false
-    seat.running?.end(cut ? { type: 'interrupted', begun: true } : end)
+  async #finish(seat: Seat, end: AwayEnd, heard: boolean): Promise<void> {
+    seat.running?.end(meant(end, { heard, told: seat.running.signal.aborted }))
     await seat.ended
     if (lengthOf(end) > LONG_CHARS) await this.#options.exchange.committed()
   }
@@ -257,7 +255,10 @@ export class Borrowed {
   }
 }
 
-function lengthOf(end: AwayEnd): number {
-  if (end.type !== 'returned' && end.type !== 'threw') return 0
-  return end.result?.length ?? 0
+/** What an end means that was on its way while more may have happened here. */
+function meant(end: AwayEnd, { heard, told }: { heard: boolean; told: boolean }): AwayEnd {
+  // It stopped without having been told to by us: its replica leaves, or thought that we were gone.
+  if (end.type === 'unwound' && !told) return { type: 'interrupted', begun: true }
+  // Accepted before the value was on record, a cancel wins; a value all the same is that of work which knew.
+  return end.type === 'returned' && told && !heard ? { type: 'unwound' } : end
 }

@@ -6,11 +6,12 @@ import type { Exchange } from '../../local/exchange.ts'
 import { within } from '../../local/within.ts'
 import type { Bus } from '../bus.ts'
 import type { SpreadCounts } from './counts.ts'
-import { NEXT, type Question, type SentAttempt, type StopOrder } from './protocol.ts'
+import { lengthOf, NEXT, type Question, type SentAttempt, type StopOrder } from './protocol.ts'
 import type { TakenTicket, Tickets } from './tickets.ts'
 
-/** How long an owner may take for an answer; the same question is asked again then. */
-const ANSWER_MS = 10_000
+/** How long an owner may take for an answer, and for each so many characters of an end; the same question is asked again then. */
+const ANSWER_MS = 2_000
+const CHARS_A_MS = 1_000
 
 const AGAIN_MS = 250
 
@@ -31,6 +32,8 @@ interface Guest extends TakenTicket {
   /** Answers got. */
   got: number
   running: Running | null
+  /** Whether the last attempt had been told to stop when it ended. */
+  heard: boolean
   /** A stop that has overtaken the job that it is for. */
   early: { no: number; cause: Cause } | null
   /** Aborts when nothing can be told to the owner any more. */
@@ -189,7 +192,7 @@ export class Lent {
       void ticket.done()
       return true
     }
-    const guest: Guest = { ...ticket, got: 0, running: null, early: null, gone: new AbortController() }
+    const guest: Guest = { ...ticket, got: 0, running: null, heard: false, early: null, gone: new AbortController() }
     const hosted = exchange.host(() => this.#serve(guest, id))
     if (hosted === null) return false
     hosted.catch(this.#options.onError)
@@ -227,17 +230,19 @@ export class Lent {
     guest.running = { no, job, controller, stopped }
     const end = await stopped
     guest.running = null
+    guest.heard = controller.signal.aborted
     return end
   }
 
   /** Bring the owner an end, and get the next job; null when there is none, or no owner. */
   async #ask(guest: Guest, taker: string, end: AwayEnd | null): Promise<SentAttempt | null> {
     const { bus, clock, exchange } = this.#options
-    const { seat, owner, gone, got } = guest
+    const { seat, owner, gone, got, heard } = guest
     while (!gone.signal.aborted) {
-      const question: Question = { seat, taker, got, end, isLast: this.#closed || exchange.isShort }
+      const question: Question = { seat, taker, got, end, heard, isLast: this.#closed || exchange.isShort }
+      const timeoutMs = ANSWER_MS + lengthOf(end) / CHARS_A_MS
       try {
-        return await bus.call<SentAttempt | null>(owner, NEXT, question, { timeoutMs: ANSWER_MS, signal: gone.signal })
+        return await bus.call<SentAttempt | null>(owner, NEXT, question, { timeoutMs, signal: gone.signal })
       } catch {
         // Asked again until it is answered: an end must not be lost, and is counted once.
         if (gone.signal.aborted || (await this.#isGone(owner))) return null

@@ -37,6 +37,8 @@ export interface Question {
   got: number
   /** How the attempt of the last answer ended; null in the first question. */
   end: AwayEnd | null
+  /** Whether it had been told to stop by then. */
+  heard: boolean
   /** True: no more jobs, the slot is wanted otherwise. */
   isLast: boolean
 }
@@ -46,4 +48,9 @@ export interface StopOrder {
   seat: string
   no: number
   cause: Cause
+}
+
+/** About how many characters the end of an attempt is on its way. */
+export function lengthOf(end: AwayEnd | null): number {
+  return end?.type === 'returned' || end?.type === 'threw' ? (end.result?.length ?? 0) : 0
 }

@@ -56,7 +56,8 @@ export class Tickets {
       stalledInterval: leaseMs,
     })
     // What is asked for rejects by itself, and who has the connections tells of them.
-    for (const each of [this.#queue, this.#worker]) each.on('error', () => undefined)
+    this.#queue.on('error', () => undefined)
+    this.#worker.on('error', () => undefined)
     void this.#worker.startStalledCheckTimer()
     this.#armRenewal()
   }
