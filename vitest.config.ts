@@ -7,6 +7,8 @@ const common = {
   pool: 'forks',
   testTimeout: 10_000,
   hookTimeout: 20_000,
+  // Real processes, disks and sockets on a shared machine: there, what fails once for want of time is tried again, and told.
+  retry: process.env.CI ? 2 : 0,
 } as const
 
 /** What a batch means, from outside: the same for every engine. What concerns the edge or the way out alone is not run twice. */
