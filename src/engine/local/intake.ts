@@ -61,8 +61,11 @@ export class Intake {
 
   /** As `first`, unless that answer is being made now. @throws {IdempotencyConflictError} {IdempotencyMismatchError} */
   async made(tenantId: string, idempotency: Idempotency): Promise<BatchView | null> {
+    const entry = `${tenantId} ${idempotency.key}`
+    // What is read while it is being made may be refused by the time it is answered.
+    if (this.#answering.has(entry)) throw new IdempotencyConflictError()
     const first = await this.first(tenantId, idempotency)
-    if (this.#answering.has(`${tenantId} ${idempotency.key}`)) throw new IdempotencyConflictError()
+    if (this.#answering.has(entry)) throw new IdempotencyConflictError()
     return first
   }
 
