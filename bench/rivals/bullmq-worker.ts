@@ -34,7 +34,7 @@ async function stockWorkers(): Promise<{ run(): void; pause(): Promise<void> }> 
   return {
     run() {
       for (const worker of workers) {
-        if (worker.isPaused()) worker.resume()
+        if (worker.isPaused()) void worker.resume()
         if (!running) void worker.run()
       }
       running = true
