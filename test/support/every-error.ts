@@ -10,6 +10,7 @@ export const EVERY: [string, errors.ServiceError][] = [
   ['job_finished', new errors.JobFinishedError()],
   ['batch_too_large', new errors.BatchTooLargeError(5, 'the limit')],
   ['queue_full', new errors.QueueFullError(5)],
+  ['queue_full', new errors.BatchesFullError('There are 5 batches, and there may be 5.')],
   ['queue_full', new errors.StorageFullError({ stored: 6, limit: 5, retryAfterS: 60 })],
   ['shutting_down', new errors.ShuttingDownError()],
   ['overloaded', new errors.OverloadedError()],

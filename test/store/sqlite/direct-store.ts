@@ -1,7 +1,7 @@
 import { SqliteReader } from '../../../src/store/sqlite/reader.ts'
 import { type Role, SqliteService } from '../../../src/store/sqlite/service.ts'
 import type { StoredBytes } from '../../../src/store/sqlite/stored.ts'
-import type { CommitGroup, Store } from '../../../src/store/store.ts'
+import type { CommitGroup, KeyRow, Store } from '../../../src/store/store.ts'
 
 /**
  * A store over {@link SqliteService} without its threads: what the threads run, run here, where a debugger and the
@@ -33,6 +33,12 @@ export function directStore(dataDir: string): Store {
     async deleteTenant(tenantId: string, upTo: number) {
       ask(writer, 'deleteTenant', [tenantId, upTo])
       stored.delete(tenantId)
+    },
+    // Of two calls, as in SqliteStore.
+    async putFirstKey(row: KeyRow) {
+      if (ask<boolean>(reader, 'hadKeys', [])) return false
+      ask(writer, 'putKey', [row])
+      return true
     },
     async close() {
       ask(reader, 'close', [])
