@@ -50,7 +50,7 @@ describe('the user of Valkey that deploy/kubernetes makes', () => {
     await using server = await RedisServer.start()
     await server.client().call('ACL', 'SETUSER', 'gatherd', 'on', '>change-me', ...RULES.split(' '))
     using dir = tempDir()
-    const env = { GATHERD_REDIS_URL: `redis://gatherd:change-me@127.0.0.1:${server.port}/0` }
+    const env = { GATHERD_REDIS_URL: `redis://gatherd:change-me@127.0.0.1:${server.port}/0`, GATHERD_SPREAD: 'off' }
     await using one = new ServeProcess(dir.path, env)
     const [url, call] = [await one.listening, caller(await one.listening)]
     await using two = new ServeProcess(dir.path, env)
