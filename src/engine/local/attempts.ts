@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import type { Cause } from '../../core/states.ts'
+import type { Input } from '../../core/step.ts'
 import { jobIdOf } from '../../ids.ts'
 import { type AttemptEnd, bounded, failure, runAttempt } from '../../jobs/attempt.ts'
 import { type AttemptContext, type CommonSpec, type JobKind, StopReason, type StorageBound } from '../../jobs/kind.ts'
@@ -100,6 +101,18 @@ export interface Place {
 
 /** How an attempt ended. `interrupted`: where it ran is gone. `resumes`: its work goes on from its first start. */
 export type Outcome = AttemptEnd | { type: 'interrupted'; repeats: boolean; resumes: boolean }
+
+/** What the core is told of it. */
+export function inputOf(index: number, outcome: Outcome): Input {
+  switch (outcome.type) {
+    case 'threw':
+      return { type: 'threw', index, error: outcome.facts }
+    case 'interrupted':
+      return { type: 'interrupted', index, repeats: outcome.repeats }
+    default:
+      return { type: outcome.type, index }
+  }
+}
 
 /** Run the job at `index` of a batch, here or at a place, from reading its spec to the end of its work; never rejects. */
 export async function attempt(

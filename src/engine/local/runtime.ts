@@ -8,9 +8,10 @@ import type { AttemptEnd } from '../../jobs/attempt.ts'
 import type { JobKind } from '../../jobs/kind.ts'
 import type { Store } from '../../store/store.ts'
 import { Admission } from './admission.ts'
-import { attempt, type Outcome, type Place, RunningAttempt } from './attempts.ts'
+import { attempt, inputOf, type Outcome, type Place, RunningAttempt } from './attempts.ts'
 import { FairQueue, type Grant } from './fair-queue.ts'
 import type { Hosts } from './hosts.ts'
+import { Idle } from './idle.ts'
 import { Journal } from './journal.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { BatchQueue, TenantQueue } from './queues.ts'
@@ -64,8 +65,8 @@ export class Runtime {
   #abandoned = false
   /** Attempts whose work has not stopped. */
   #running = 0
-  /** Those who wait for the last attempt, of a tenant's or of all. */
-  #idle: { tenant: Tenant | undefined; resolve(): void }[] = []
+  /** Slots are counted in the queue: it has them until the work has stopped. */
+  readonly #idle = new Idle((tenant) => (tenant?.queue.running ?? this.#running) > 0)
 
   constructor(options: {
     clock: Clock
@@ -215,13 +216,7 @@ export class Runtime {
 
   /** Resolves when no attempt runs, of one tenant's or at all. */
   whenIdle(tenant?: Tenant): Promise<void> {
-    if (!this.#isBusy(tenant)) return Promise.resolve()
-    return new Promise((resolve) => this.#idle.push({ tenant, resolve }))
-  }
-
-  /** Slots are counted in the queue: it has them until the work has stopped. */
-  #isBusy(tenant: Tenant | undefined): boolean {
-    return (tenant?.queue.running ?? this.#running) > 0
+    return this.#idle.wait(tenant)
   }
 
   /** Tell every attempt to stop, and write nothing down of it: the next start finds the jobs as they were before. */
@@ -342,13 +337,7 @@ export class Runtime {
     live.attempts.delete(index)
     if (running.isAwaited) this.#tellRecorded(live, running)
     if (live.tenant.deleted) this.#releaseHosts(live)
-    if (this.#idle.length > 0) this.#tellIdle()
-  }
-
-  #tellIdle(): void {
-    const idle = this.#idle.filter(({ tenant }) => !this.#isBusy(tenant))
-    this.#idle = this.#idle.filter((each) => !idle.includes(each))
-    for (const { resolve } of idle) resolve()
+    this.#idle.look()
   }
 
   /** Nothing more is written down of a deleted tenant, nor once everything was abandoned. */
@@ -387,16 +376,5 @@ export class Runtime {
   /** An attempt that is still stopping holds a place at its host: a host that was forgotten would give it away twice. */
   #releaseHosts(live: LiveBatch): void {
     if (live.attempts.size === 0 && !this.#live.has(live.id)) this.#hosts.release(live.queue)
-  }
-}
-
-function inputOf(index: number, outcome: Outcome): Input {
-  switch (outcome.type) {
-    case 'threw':
-      return { type: 'threw', index, error: outcome.facts }
-    case 'interrupted':
-      return { type: 'interrupted', index, repeats: outcome.repeats }
-    default:
-      return { type: outcome.type, index }
   }
 }
