@@ -209,6 +209,22 @@ export interface SubmitOptions {
   hold?: Hold
 }
 
+/** Which batches are asked for: at most `limit`, of those that have all of `labels`. */
+export interface BatchesQuery {
+  state?: BatchView['state']
+  labels: Record<string, string>
+  limit: number
+  cursor?: string
+}
+
+/** Which jobs of a batch are asked for, at most `limit`, and in which order. */
+export interface JobsQuery {
+  order: 'input' | 'completion'
+  state?: JobStateName
+  limit: number
+  cursor?: string
+}
+
 /**
  * All that the routes see of the machinery. What can be long takes the `pages` that its parts are read through; absent: at once. Every method takes the tenant of the caller's key; what belongs to another
  * tenant, does not exist or is no id at all rejects with the same `NotFoundError`.
@@ -244,17 +260,9 @@ export interface Engine {
 
   batch(tenantId: string, batchId: string): Promise<BatchView>
   /** Newest first. @throws {InvalidArgumentError} for a forged cursor. */
-  batches(
-    tenantId: string,
-    query: { state?: BatchView['state']; labels: Record<string, string>; limit: number; cursor?: string },
-  ): Promise<Page<BatchView>>
+  batches(tenantId: string, query: BatchesQuery): Promise<Page<BatchView>>
   job(tenantId: string, jobId: string): Promise<JsonText>
-  jobs(
-    tenantId: string,
-    batchId: string,
-    query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
-    pages?: Pages,
-  ): Promise<Page<JsonText>>
+  jobs(tenantId: string, batchId: string, query: JobsQuery, pages?: Pages): Promise<Page<JsonText>>
   /** Every job of the batch in input order, a page at a time, however large. */
   allJobs(tenantId: string, batchId: string, pages?: Pages): Promise<AsyncIterable<JsonText[]>>
 

@@ -12,16 +12,15 @@ import {
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { Vault } from '../../secrets/vault.ts'
 import type { BatchRow, Store } from '../../store/store.ts'
-import { Cursors } from '../cursor.ts'
 import {
   AT_ONCE,
+  type BatchesQuery,
   type BatchSubmission,
   type BatchView,
-  charsOf,
   type Engine,
   type Forecast,
   type Idempotency,
-  type JobStateName,
+  type JobsQuery,
   type JsonText,
   type Page,
   type Pages,
@@ -42,13 +41,13 @@ import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
 import { LiveBatches } from './live-batches.ts'
 import { Lookup } from './lookup.ts'
+import { Reads } from './reads.ts'
 import { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
 import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { type SealEvents, Sealer } from './sealer.ts'
 import { Tenancy } from './tenancy.ts'
 import { type TenantDefaults, Tenants } from './tenants.ts'
-import { withWaitingOn } from './waiting-on.ts'
 import { within } from './within.ts'
 
 /** How long the last commit may take when the service stops. */
@@ -103,7 +102,7 @@ export class LocalEngine implements Engine {
   readonly #commands: Commands
   readonly #follower: Follower
   readonly #lookup: Lookup
-  readonly #cursors: Cursors
+  readonly #reads: Reads
   readonly #hosts: Hosts
   readonly #onTenant: (id: string, settings: TenantSettings) => void
   readonly #onTenantDeleted: (id: string) => void
@@ -144,11 +143,11 @@ export class LocalEngine implements Engine {
     const onError = (error: unknown) => events.retentionFailed(error)
     this.#retention = new Retention({ store, clock, retentionMs: options.retentionMs, onError })
     this.#lookup = new Lookup({ runtime: this.#runtime, store })
+    this.#reads = new Reads({ runtime: this.#runtime, store, lookup: this.#lookup })
     this.#commands = new Commands({ runtime: this.#runtime, store })
     // One listener for each open stream and wait.
     setMaxListeners(0, this.#stopped.signal)
     this.#follower = new Follower({ runtime: this.#runtime, store, clock, shutdown: this.#stopped.signal })
-    this.#cursors = new Cursors({ secret: store.secret })
   }
 
   /**
@@ -254,50 +253,19 @@ export class LocalEngine implements Engine {
   }
 
   async batch(tenantId: string, batchId: string): Promise<BatchView> {
-    const { row } = await this.#lookup.batch(tenantId, batchId)
-    return rowView(row)
+    return await this.#reads.batch(tenantId, batchId)
   }
 
-  async batches(
-    tenantId: string,
-    query: { state?: BatchView['state']; labels: Record<string, string>; limit: number; cursor?: string },
-  ): Promise<Page<BatchView>> {
-    const { state, labels, limit } = query
-    const scope = ['batches', tenantId, state ?? null, Object.entries(labels).sort()]
-    const before = this.#cursors.decode(scope, query.cursor, Number.MAX_SAFE_INTEGER)
-    const rows = await this.#store.batches({ tenantId, state, labels, before, limit: limit + 1 })
-    const shown = rows.slice(0, limit)
-    const last = shown.at(-1)
-    const nextCursor = rows.length > limit && last !== undefined ? this.#cursors.encode(scope, last.no) : null
-    return { data: shown.map(rowView), nextCursor }
+  async batches(tenantId: string, query: BatchesQuery): Promise<Page<BatchView>> {
+    return await this.#reads.batches(tenantId, query)
   }
 
   async job(tenantId: string, jobId: string): Promise<JsonText> {
-    const { live, row, index } = await this.#lookup.job(tenantId, jobId)
-    const job = await this.#store.job(row.no, index)
-    if (job === null) throw new NotFoundError()
-    return withWaitingOn(this.#runtime.fair, live, job)
+    return await this.#reads.job(tenantId, jobId)
   }
 
-  async jobs(
-    tenantId: string,
-    batchId: string,
-    query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
-    pages: Pages = AT_ONCE,
-  ): Promise<Page<JsonText>> {
-    const { row, live } = await this.#lookup.batch(tenantId, batchId)
-    const { order, state, limit } = query
-    const scope = ['jobs', row.id, order, state ?? null]
-    const from = this.#cursors.decode(scope, query.cursor, 0)
-    const read = () =>
-      order === 'input'
-        ? this.#store.jobs(row.no, { from, limit, states: state === undefined ? undefined : [state] })
-        : this.#store.completions(row.no, { from, limit, state })
-    const page = await pages.page(read, ({ data }) => charsOf(data))
-    return {
-      data: page.data.map((job) => withWaitingOn(this.#runtime.fair, live, job)),
-      nextCursor: page.next === null ? null : this.#cursors.encode(scope, page.next),
-    }
+  async jobs(tenantId: string, batchId: string, query: JobsQuery, pages: Pages = AT_ONCE): Promise<Page<JsonText>> {
+    return await this.#reads.jobs(tenantId, batchId, query, pages)
   }
 
   async allJobs(tenantId: string, batchId: string, pages: Pages = AT_ONCE): Promise<AsyncIterable<JsonText[]>> {
