@@ -1,4 +1,4 @@
-import { type JsonPieces, stringify, textOf } from '../json/raw.ts'
+import { type JsonPieces, lengthOf, stringify, textOf } from '../json/raw.ts'
 import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason, type StorageBound } from './kind.ts'
 
 /** How an attempt came to its end. `result` and `error` are JSON texts, a long result is in pieces. */
@@ -119,10 +119,6 @@ function toJson(value: unknown): string | JsonPieces | null {
   if (json !== null && lengthOf(json) > MAX_RESULT_CHARS)
     throw new TypeError(`The result is larger than ${MAX_RESULT_CHARS} characters of JSON.`)
   return json
-}
-
-function lengthOf(json: string | JsonPieces): number {
-  return typeof json === 'string' ? json.length : json.reduce((sum, piece) => sum + piece.length, 0)
 }
 
 function nameOf(thrown: unknown): string {

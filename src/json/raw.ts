@@ -26,6 +26,12 @@ export function textOf(pieces: JsonPieces): string {
   return pieces.map((piece) => (typeof piece === 'string' ? piece : bufferOf(piece).toString())).join('')
 }
 
+/** The length of a JSON text, in characters, of pieces that are bytes in these; 0: there is none. */
+export function lengthOf(json: string | JsonPieces | null): number {
+  if (json === null || typeof json === 'string') return json?.length ?? 0
+  return json.reduce((sum, piece) => sum + piece.length, 0)
+}
+
 /** Pieces as the bytes of one text. */
 export function bytesOf(pieces: JsonPieces): Uint8Array {
   return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)))

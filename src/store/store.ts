@@ -1,6 +1,6 @@
 import type { IndexedError, LogEntry } from '../core/events.ts'
 import type { SavedJob } from '../core/restart.ts'
-import type { JobStateName } from '../core/states.ts'
+import { Job, type JobStateName } from '../core/states.ts'
 import type { JsonText, StreamEvent, TenantSettings } from '../engine/engine.ts'
 import type { JsonPieces } from '../json/raw.ts'
 
@@ -93,6 +93,22 @@ export interface JobRecord {
   cancelRequests: number
   result: string | JsonPieces | null
   error: string | null
+}
+
+/** A job's record without its place. */
+export type PlacelessRecord = Omit<JobRecord, 'no' | 'index' | 'count'>
+
+/** The record of a job that has none: it is queued, and never started. */
+export const NO_RECORD: PlacelessRecord & { result: null } = {
+  state: Job.queued,
+  attempts: 0,
+  startedAt: null,
+  finishedAt: null,
+  cause: null,
+  reason: null,
+  cancelRequests: 0,
+  result: null,
+  error: null,
 }
 
 /** Entries of one batch's log, in order, without a gap from its last. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { bytesOf, RawJson, stringify, textOf } from '../../src/json/raw.ts'
+import { bytesOf, lengthOf, RawJson, stringify, textOf } from '../../src/json/raw.ts'
 
 describe('stringify', () => {
   it('is JSON.stringify for what has no text of its own', () => {
@@ -65,5 +65,16 @@ describe('stringify', () => {
         expect(Buffer.from(bytesOf(pieces)).toString()).toBe(plain)
       }),
     )
+  })
+})
+
+describe('lengthOf', () => {
+  it('adds up characters of text and bytes', () => {
+    expect(lengthOf('"a"')).toBe(3)
+    expect(lengthOf(['"a', Buffer.from('\u00e9'), '"'])).toBe(5)
+  })
+
+  it('is 0 without a text', () => {
+    expect(lengthOf(null)).toBe(0)
   })
 })

@@ -1,7 +1,7 @@
 import type { LogEntry } from '../../core/events.ts'
 import { factsOf, stateName } from '../../core/facts.ts'
 import { OverloadedError } from '../../errors.ts'
-import type { JsonPieces } from '../../json/raw.ts'
+import { lengthOf } from '../../json/raw.ts'
 import type { CommitGroup, JobRecord, NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { LiveBatch } from './live-batch.ts'
 
@@ -227,11 +227,6 @@ function unrecorded(cause?: unknown): OverloadedError {
 /** Of a text outside ASCII less than it takes on disk: what it has there is counted when it is written. */
 function bytesOf({ result, error }: JobRecord): number {
   return lengthOf(result) + lengthOf(error)
-}
-
-function lengthOf(text: string | JsonPieces | null): number {
-  if (text === null || typeof text === 'string') return text?.length ?? 0
-  return text.reduce((sum, piece) => sum + piece.length, 0)
 }
 
 function newGroup(): Group {

@@ -2,26 +2,13 @@ import type { LogEntry } from '../../core/events.ts'
 import { INTERRUPTED } from '../../core/interrupt.ts'
 import { isTerminal, Job } from '../../core/states.ts'
 import type { AttemptEnd } from '../../jobs/attempt.ts'
-import type { JobRecord } from '../../store/store.ts'
+import { type JobRecord, NO_RECORD } from '../../store/store.ts'
 import type { LiveBatch } from './live-batch.ts'
-
-/** The record of a job that was cancelled or timed out before it started, and the start of all others. */
-const NEVER_STARTED: Omit<JobRecord, 'no' | 'index' | 'count'> = {
-  state: Job.queued,
-  attempts: 0,
-  startedAt: null,
-  finishedAt: null,
-  cause: null,
-  reason: null,
-  cancelRequests: 0,
-  result: null,
-  error: null,
-}
 
 /** What a log entry of a job says of its record. */
 export function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined): JobRecord {
   const { index, count } = entry
-  const record = count > 1 ? { ...NEVER_STARTED, no: live.no, index, count } : startedRecord(live, index)
+  const record = count > 1 ? { ...NO_RECORD, no: live.no, index, count } : startedRecord(live, index)
   record.state = stateOf(entry, live.core.states[index])
   record.cause = entry.cause ?? null
   record.reason = entry.reason ?? null
@@ -39,7 +26,7 @@ export function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | und
 /** What the record of a job has whatever happens to it: its attempts, its start and how often it was cancelled. */
 export function startedRecord({ no, core, attempts, startedBefore }: LiveBatch, index: number): JobRecord {
   return {
-    ...NEVER_STARTED,
+    ...NO_RECORD,
     no,
     index,
     count: 1,

@@ -1,5 +1,6 @@
+import { NO_RECORD } from '../store.ts'
 import { foreign, textOrNull, textsOf } from './replies.ts'
-import { NO_RECORD, type StoredRecord, unpackRecord } from './values.ts'
+import { type StoredRecord, unpackRecord } from './values.ts'
 
 interface Run {
   from: number

@@ -1,6 +1,5 @@
-import { Job } from '../../core/states.ts'
 import { textOf as textOfPieces } from '../../json/raw.ts'
-import type { BatchHead, BatchNo, BatchRow, JobRecord } from '../store.ts'
+import type { BatchHead, BatchNo, BatchRow, PlacelessRecord } from '../store.ts'
 import { countOf, foreign, listOf, parsed, textOf, textOrNull } from './replies.ts'
 
 /** What a job was submitted as. */
@@ -9,10 +8,7 @@ export interface StoredJob {
   name: string | null
 }
 
-/** A job's record without its place. */
-type PlacelessRecord = Omit<JobRecord, 'no' | 'index' | 'count'>
-
-/** The same as it is read: its result is one text. */
+/** A job's record as it is read: without its place, and its result is one text. */
 export type StoredRecord = Omit<PlacelessRecord, 'result'> & { result: string | null }
 
 /** A job as kept: `kind`, its name as JSON or nothing, and its spec, a line each. */
@@ -61,19 +57,6 @@ export function unpackRecord(text: string): StoredRecord {
     result: length === -1 ? null : text.slice(end + 1, split),
     error: failed === 1 ? text.slice(split) : null,
   }
-}
-
-/** The record of a job that has none. */
-export const NO_RECORD: StoredRecord = {
-  state: Job.queued,
-  attempts: 0,
-  startedAt: null,
-  finishedAt: null,
-  cause: null,
-  reason: null,
-  cancelRequests: 0,
-  result: null,
-  error: null,
 }
 
 /** What of a head fits on a line; `-`: null. */
