@@ -59,6 +59,11 @@ export class Cluster implements AsyncDisposable {
     return tenant
   }
 
+  /** Resolves when each replica that runs has its lease and its way to Redis. */
+  async whenReady(): Promise<void> {
+    await Promise.all(this.running.map((node) => node.readyIs(200)))
+  }
+
   get running(): Node[] {
     return this.nodes.filter((node) => node.runs)
   }
@@ -88,7 +93,9 @@ export class Cluster implements AsyncDisposable {
 
   /** Start again what a test has ended, end all work, and hold every log against the invariants. */
   async mend(): Promise<void> {
+    if (!this.redis.runs) await this.redis.start()
     await Promise.all(this.nodes.filter((node) => !node.runs).map((node) => node.start()))
+    await this.whenReady()
     for (const tenant of this.#tenants.values()) await tenant.check(this.nodes[0])
     this.#tenants.clear()
   }

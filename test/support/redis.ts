@@ -48,6 +48,11 @@ export class RedisServer implements AsyncDisposable {
     return `redis://127.0.0.1:${this.port}`
   }
 
+  /** False from `stop` or `kill` until `start`. */
+  get runs(): boolean {
+    return this.#child !== null
+  }
+
   /** A client of its own; closed with the server. */
   client(options: RedisOptions = {}): Redis {
     const client = new Redis({ port: this.port, host: '127.0.0.1', ...options })

@@ -244,7 +244,7 @@ export class Caller {
   /** Submit a batch that is accepted. */
   async submit(submission: Submission): Promise<WireBatch> {
     const { status, body } = await this.http.post('/v1/batches').send(submission)
-    expect([status, body.errors ?? body.code]).toEqual([202, undefined])
+    expect([status, body.errors ?? body.detail]).toEqual([202, undefined])
     this.track(body.id, submission.jobs)
     return body
   }
@@ -257,7 +257,7 @@ export class Caller {
   /** Append jobs that are accepted. */
   async append(batchId: string, jobs: Record<string, unknown>[]): Promise<WireJob[]> {
     const { status, body } = await this.http.post(`/v1/batches/${batchId}/jobs`).send({ jobs })
-    expect([status, body.errors ?? body.code]).toEqual([201, undefined])
+    expect([status, body.errors ?? body.detail]).toEqual([201, undefined])
     this.note(batchId, body.data[0].index, jobs)
     return body.data
   }
@@ -294,7 +294,7 @@ export class Caller {
   async drained(id: string): Promise<Drained> {
     await using stream = await this.stream(id)
     const events = await stream.rest()
-    expect(events.at(-1)?.type).toBe('batch.drained')
+    expect(events.at(-1)).toMatchObject({ type: 'batch.drained' })
     const { body } = await this.http.get(`/v1/batches/${id}?include=jobs`).expect(200)
     const { jobs, ...batch } = body
     return { batch, jobs, events }
