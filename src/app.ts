@@ -75,7 +75,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
     routerOptions: { maxParamLength: 16_384 },
     rewriteUrl: ({ url }) => routableUrl(url),
     frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),
+    clientErrorHandler: (error, socket) => answerClientError(logger, error, socket, newId()),
   })
   warnOfUnknownProxies(app)
   // Before anything is answered, a path that there is none of included.

@@ -164,6 +164,11 @@ const TABLE = {
     choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
     'The least that is logged: `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`.',
   ],
+  logFormat: [
+    'GATHERD_LOG_FORMAT',
+    choice(['json', 'pretty']).optional(),
+    '`json`: an object a line; `pretty`: for people; unset: `pretty` on a terminal, else `json`.',
+  ],
 } as const satisfies Record<string, readonly [variable: string, schema: z.ZodType, description: string]>
 
 /** The settings of the service, checked and complete. Durations in milliseconds. */

@@ -67,6 +67,7 @@ describe('readConfig', () => {
       leaseMs: 10_000,
       spread: 'on',
       logLevel: 'info',
+      logFormat: undefined,
     })
   })
 
@@ -116,6 +117,7 @@ describe('readConfig', () => {
     [{ GATHERD_MAX_BATCH_JOBS: '1000001' }, 'GATHERD_MAX_BATCH_JOBS must be at most 1000000.'],
     [{ GATHERD_ADMIN_KEY: 'short' }, 'GATHERD_ADMIN_KEY must be 32 to 512 visible ASCII characters without blanks.'],
     [{ GATHERD_LOG_LEVEL: 'loud' }, 'GATHERD_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent.'],
+    [{ GATHERD_LOG_FORMAT: 'xml' }, 'GATHERD_LOG_FORMAT must be one of json, pretty.'],
     [{ GATHERD_PROT: '1' }, 'GATHERD_PROT is no setting; did you mean GATHERD_PORT?'],
     [{ GATHERD_MAX_CONCURENCY: '1' }, 'GATHERD_MAX_CONCURENCY is no setting; did you mean GATHERD_MAX_CONCURRENCY?'],
   ])('refuses %j', (env, line) => {

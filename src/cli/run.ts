@@ -5,10 +5,11 @@ import type { BatchSubmission, BatchView, Engine } from '../engine/engine.ts'
 import { ConfigError } from '../errors.ts'
 import { jobIdOf } from '../ids.ts'
 import { buildLogger } from '../log.ts'
+import { readable } from '../log-format.ts'
 import { buildJobSchema } from '../schema/jobs.ts'
 import { MAX_JOBS_EVER } from '../schema/limits.ts'
 import { IN_MEMORY } from '../store/sqlite/open.ts'
-import { wireEngine } from '../wiring.ts'
+import { type Surroundings, wireEngine } from '../wiring.ts'
 import { type Command, type Io, packageJson } from './io.ts'
 import { parsed } from './options.ts'
 import { parseBatch, readInput, wholeNumber } from './run/input.ts'
@@ -58,7 +59,7 @@ export const run: Command = async (io) => {
   }
   const config = configOf(io.env)
   const text = await readInput(io, source, config.bodyLimitBytes)
-  const parts = await wireEngine(config, surroundings(io, config))
+  const parts = await wireEngine(config, await surroundings(io, config))
   try {
     const batch = parseBatch({ source, text, overrides, schema: buildJobSchema(parts.kinds) })
     return await runBatch(io, parts.engine, batch, report)
@@ -83,9 +84,10 @@ function configOf(env: Io['env']): Config {
   }
 }
 
-function surroundings({ stderr, exit }: Io, { logLevel }: Config): Parameters<typeof wireEngine>[1] {
+async function surroundings({ stderr, env, exit }: Io, { logLevel, logFormat }: Config): Promise<Surroundings> {
   // Standard output is for results.
-  const logger = buildLogger({ level: logLevel, destination: stderr })
+  const destination = (await readable(logFormat, stderr, env)) ?? stderr
+  const logger = buildLogger({ level: logLevel, destination })
   const onFatal = (err: Error) => {
     logger.fatal({ err, reason: err.message }, 'the store is gone')
     exit(70)

@@ -3,6 +3,7 @@ import { systemClock } from '../clock.ts'
 import { type Config, readConfig, SETTINGS } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { buildLogger } from '../log.ts'
+import { readable } from '../log-format.ts'
 import { type Service, wire } from '../wiring.ts'
 import { type Command, type Io, packageJson } from './io.ts'
 import { parsed } from './options.ts'
@@ -17,14 +18,15 @@ ${SETTINGS.map(({ name, description, default: value }) => `  ${name.padEnd(28)} 
 export const serve: Command = async (io) => {
   if (parsed(io, HELP, {}) === null) return 0
   const config = readConfig(io.env)
-  const logger = buildLogger({ level: config.logLevel })
+  // From now on: as PID 1 of a container, a signal without a handler does nothing.
+  const stopped = firstSignal(io)
+  const destination = await readable(config.logFormat, io.stdout, io.env)
+  const logger = buildLogger({ level: config.logLevel, ...(destination && { destination }) })
   logger.debug({}, 'starting')
   const onFatal = (err: Error) => {
     logger.fatal({ err, reason: err.message }, 'the store is gone')
     io.exit(70)
   }
-  // From now on: as PID 1 of a container, a signal without a handler does nothing.
-  const stopped = firstSignal(io)
   const service = await wire(config, {
     clock: systemClock,
     logger,

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { NotFoundError, type ServiceError } from '../errors.ts'
 import { EdgeError } from './errors.ts'
 import { SECURITY_HEADERS } from './headers.ts'
-import { knownError, problemOf } from './problem.ts'
+import { knownError, type ProblemAnswer, problemOf } from './problem.ts'
 import type { RouteTable } from './route-table.ts'
 
 /** Answer with the problem document of an error; one that nobody foresaw goes to the log under the request's id. */
@@ -72,35 +72,37 @@ function unknownRoute(routes: RouteTable, request: FastifyRequest): ServiceError
  * @param newId - Makes the id of a request that never became one.
  */
 export function answerForNode(app: FastifyInstance, newId: () => string): void {
+  const unmet = new EdgeError('expectation_failed', 'Only "Expect: 100-continue" is met.')
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    const { problem, headers } = problemOf(
-      new EdgeError('expectation_failed', 'Only "Expect: 100-continue" is met.'),
-      newId(),
-    )
+    const { problem, headers } = logged(app.log, problemOf(unmet, newId()))
     response
       .writeHead(problem.status, { ...SECURITY_HEADERS, ...headers, connection: 'close' })
       .end(JSON.stringify(problem))
   })
+  const noProxy = new EdgeError('method_not_allowed', 'This is no proxy.', { allow: 'GET, POST' })
   app.server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    endWithProblem(socket, new EdgeError('method_not_allowed', 'This is no proxy.', { allow: 'GET, POST' }), newId())
+    endWithProblem(socket, logged(app.log, problemOf(noProxy, newId())))
   })
 }
 
+/** What is answered without a request, and so without the line that every request has. */
+function logged(log: FastifyBaseLogger, answer: ProblemAnswer): ProblemAnswer {
+  const { instance, status, code } = answer.problem
+  log.info({ instance, status, code }, 'answered what is no request')
+  return answer
+}
+
 /** A parser's error: there is no request to answer, only the socket. */
-export function answerClientError(error: Error, socket: Duplex, instance: string): void {
+export function answerClientError(log: FastifyBaseLogger, error: Error, socket: Duplex, instance: string): void {
   if (!socket.writable || isAnswering(socket)) {
     socket.destroy()
     return
   }
-  endWithProblem(
-    socket,
-    knownError(error) ?? new EdgeError('bad_request', 'The request is not well-formed HTTP.'),
-    instance,
-  )
+  const known = knownError(error) ?? new EdgeError('bad_request', 'The request is not well-formed HTTP.')
+  endWithProblem(socket, logged(log, problemOf(known, instance)))
 }
 
-function endWithProblem(socket: Duplex, error: ServiceError, instance: string): void {
-  const { problem, headers } = problemOf(error, instance)
+function endWithProblem(socket: Duplex, { problem, headers }: ProblemAnswer): void {
   const body = JSON.stringify(problem)
   const length = String(Buffer.byteLength(body))
   const all = { ...SECURITY_HEADERS, ...headers, connection: 'close', 'content-length': length }
