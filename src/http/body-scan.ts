@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { markOf } from '../json/mark.ts'
 import { type Fault, JsonScanner, type ScanLimits } from '../json/scanner.ts'
 import type { Turns } from '../json/turns.ts'
 import { MAX_BODY_DEPTH, MAX_BODY_NAMES, MAX_BODY_VALUES } from '../schema/limits.ts'
@@ -62,7 +63,7 @@ export function flawOf(bytes: Buffer, text: string): string {
   return scan.fault === null ? poisonIn(JSON.parse(text)) : flawAt(scan.fault)
 }
 
-/** A scan of a body that may begin with a byte order mark, which may be ignored (RFC 8259, 8.1). */
+/** A scan of a body that may begin with a byte order mark. */
 class BodyScan {
   readonly #bytes: Buffer
   readonly #scanner: JsonScanner
@@ -72,7 +73,7 @@ class BodyScan {
   constructor(bytes: Buffer, limits: ScanLimits) {
     this.#bytes = bytes
     this.#scanner = new JsonScanner(limits)
-    this.#mark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
+    this.#mark = markOf(bytes)
     this.#read = this.#mark
   }
 

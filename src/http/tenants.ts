@@ -3,6 +3,7 @@ import type { Session } from '../auth/sessions.ts'
 import { type Clock, stamp } from '../clock.ts'
 import type { EgressRules, Engine, TenantSettings } from '../engine/engine.ts'
 import { NotFoundError, OverloadedError, ServiceError, TenantInUseError } from '../errors.ts'
+import { isObject } from '../json/object.ts'
 import type { KeyBody } from '../schema/requests.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../store/store.ts'
 import type { RequestLimits } from './rate-limit.ts'
@@ -128,10 +129,6 @@ function merged(target: Record<string, unknown>, patch: object): Record<string, 
     else if (value !== undefined) target[name] = value
   }
   return target
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** A tenant as kept. @throws {NotFoundError} */

@@ -3,6 +3,7 @@ import { MAX_JSON_DEPTH } from '../contract.ts'
 import type { BatchSubmission } from '../engine/engine.ts'
 import { BatchTooLargeError, InvalidArgumentError } from '../errors.ts'
 import type { CommonSpec } from '../jobs/kind.ts'
+import { isObject } from '../json/object.ts'
 import { examine, Findings } from './check.ts'
 import { Context, DurationMs, Labels, Name } from './fields.ts'
 import { findUnclean } from './hygiene.ts'
@@ -182,9 +183,9 @@ function examineJob(job: unknown, index: number, by: Examination): CommonSpec | 
     object(job as Record<string, unknown>, index, by)
     return spec
   }
-  const isObject = examine(JobOfNoKind, job, findings, ['jobs', index]) !== undefined || isPlainObject(job)
+  const isJob = examine(JobOfNoKind, job, findings, ['jobs', index]) !== undefined || isObject(job)
   const detail = `${kind === undefined ? 'Is required:' : 'Must be'} one of ${schema.kinds.map((name) => `"${name}"`).join(', ')}.`
-  if (isObject) findings.add([{ pointer: `/jobs/${index}/kind`, detail }])
+  if (isJob) findings.add([{ pointer: `/jobs/${index}/kind`, detail }])
   return undefined
 }
 
@@ -196,10 +197,6 @@ function object(job: Record<string, unknown>, index: number, { schema, tenantId,
     findings.add([{ pointer, detail, ...(code && { code }) }])
     if (refusal !== undefined) findings.refuse(refusal)
   }
-}
-
-function isPlainObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function merge(defaults: z.output<typeof JobDefaults> | undefined, jobs: CommonSpec[]): CommonSpec[] {

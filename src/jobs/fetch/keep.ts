@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { compact } from '../../json/compact.ts'
+import { markOf } from '../../json/mark.ts'
 import { quote } from '../../json/quote.ts'
 import { RawJson } from '../../json/raw.ts'
 import { type FaultKind, JsonScanner } from '../../json/scanner.ts'
@@ -54,9 +55,4 @@ function base64Of(bytes: Buffer): Buffer {
 function sentenceOf(fault: FaultKind): string {
   if (fault === 'depth') return `The response body is JSON nested more than ${MAX_RESPONSE_JSON_DEPTH} deep.`
   return 'The response body is not valid JSON.'
-}
-
-/** The length of a byte order mark, which may be ignored (RFC 8259, 8.1). */
-function markOf(bytes: Buffer): number {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
 }

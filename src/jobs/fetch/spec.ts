@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { MAX_JSON_DEPTH } from '../../contract.ts'
 import { checkUrl, MAX_URL_LENGTH } from '../../egress/url.ts'
 import { fitsDepth } from '../../json/depth.ts'
+import { isObject } from '../../json/object.ts'
 import { HEADER_NAME, HEADER_VALUE, headerProblems, MAX_REQUEST_HEADER_BYTES } from './header-rules.ts'
 import type { FetchLimits } from './limits.ts'
 
@@ -56,7 +57,7 @@ const Headers = z
       .meta({ pattern: HEADER_VALUE.source }),
   )
   .superRefine((headers, context) => {
-    if (!isRecord(headers)) return
+    if (!isObject(headers)) return
     for (const [name, message] of headerProblems(headers)) refuse(context, name === undefined ? [] : [name], message)
   }, ALWAYS)
   .optional()
@@ -167,7 +168,7 @@ const BODIES = ['body', 'json', 'bodyBase64'] as const
 
 /** The rules between fields: one body at most, none with GET and HEAD, and its size on the wire. */
 function bodyProblems(spec: unknown, { maxRequestBytes }: FetchLimits, context: z.RefinementCtx): void {
-  if (!isRecord(spec)) return
+  if (!isObject(spec)) return
   const given = BODIES.filter((field) => spec[field] !== undefined)
   given.forEach((field, nth) => {
     if (spec.method === 'GET' || spec.method === 'HEAD')
@@ -188,8 +189,4 @@ function refuse(context: z.RefinementCtx, path: string[], message: string): void
 function bytesOf(field: (typeof BODIES)[number], value: unknown): number {
   if (field === 'json') return fitsDepth(value, MAX_JSON_DEPTH) ? Buffer.byteLength(JSON.stringify(value)) : 0
   return typeof value === 'string' ? Buffer.byteLength(value, field === 'body' ? 'utf8' : 'base64') : 0
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

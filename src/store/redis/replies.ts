@@ -1,3 +1,4 @@
+import { isObject } from '../../json/object.ts'
 import { StoreError } from '../error.ts'
 
 /** What comes back from Redis, looked at before it is believed: another program may have written into a key. */
@@ -32,7 +33,7 @@ export function countOf(reply: unknown, what: string): number {
 /** An object in JSON. @throws {StoreError} */
 export function objectOf(reply: unknown, what: string): Record<string, unknown> {
   const value = parsed(textOf(reply, what), what)
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  if (isObject(value)) return { ...value }
   throw foreign(what)
 }
 

@@ -1,5 +1,6 @@
 import type { BatchFacts } from '../../../core/facts.ts'
 import { JOB_STATE_NAMES } from '../../../core/states.ts'
+import { isObject } from '../../../json/object.ts'
 
 /** The value of a JSON text if it is an object, else null. */
 export function parsedObject(text: unknown): Record<string, unknown> | null {
@@ -49,8 +50,4 @@ function isSegment(value: unknown): boolean {
 
 function isArrayOf(value: unknown, fits: (each: unknown) => boolean): value is unknown[] {
   return Array.isArray(value) && value.every(fits)
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
