@@ -1,8 +1,7 @@
-import { getCompileCacheDir } from 'node:module'
-import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { RawJson } from '../../json/raw.ts'
 import { Turns } from '../../json/turns.ts'
+import { threadOptions } from '../../threads.ts'
 import type { Kept } from './keep.ts'
 import type { KeptBody } from './result.ts'
 
@@ -74,13 +73,7 @@ export class BodyThread {
   }
 
   #start(): Worker {
-    // As the store's threads: a thread finds the compile cache in its environment alone.
-    const compiled = getCompileCacheDir()
-    const env = compiled === undefined ? {} : { NODE_COMPILE_CACHE: dirname(compiled) }
-    const worker = new Worker(new URL('./body-worker.ts', import.meta.url), {
-      env,
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-    })
+    const worker = new Worker(new URL('./body-worker.ts', import.meta.url), threadOptions())
     worker.on('message', (answer: KeptOnThread) => {
       worker.unref()
       this.#take()?.resolve(revived(answer))

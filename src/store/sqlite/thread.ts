@@ -1,7 +1,6 @@
-import { getCompileCacheDir } from 'node:module'
-import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { StoreUnusableError } from '../../errors.ts'
+import { threadOptions } from '../../threads.ts'
 import { StoreError } from '../error.ts'
 import type { Answer, Call, Role } from './service.ts'
 
@@ -36,11 +35,7 @@ export class StoreThread {
    * @param onDeath - Called when the thread ends by itself after it was opened.
    */
   static start(onDeath: (error: Error) => void): StoreThread {
-    // A thread finds the compile cache in its environment alone, and needs nothing else of that.
-    const compiled = getCompileCacheDir()
-    const env = compiled === undefined ? {} : { NODE_COMPILE_CACHE: dirname(compiled) }
-    const execArgv = ['--disable-warning=ExperimentalWarning']
-    return new StoreThread(new Worker(new URL('./worker.ts', import.meta.url), { env, execArgv }), onDeath)
+    return new StoreThread(new Worker(new URL('./worker.ts', import.meta.url), threadOptions()), onDeath)
   }
 
   /** Open the thread's database, once, before any call. @throws {StoreUnusableError} */

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { StoreUnusableError } from '../../../errors.ts'
+import { threadOptions } from '../../../threads.ts'
 import { sqliteError } from '../check/reading.ts'
 import type { Copied, CopyTask } from './copy.ts'
 
@@ -33,10 +34,7 @@ export function answerOf(copy: () => Copied): Answer {
  */
 export async function copyOnThread(task: CopyTask, signal: AbortSignal): Promise<Copied> {
   signal.throwIfAborted()
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-    workerData: task,
-    execArgv: ['--disable-warning=ExperimentalWarning'],
-  })
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { ...threadOptions(), workerData: task })
   try {
     // The only message there is.
     const [answer] = (await once(worker, 'message', { signal })) as [Answer]
