@@ -1,6 +1,7 @@
 import type { Clock, TimerHandle } from '../clock.ts'
 import type { Pages } from '../engine/engine.ts'
 import { OverloadedError } from '../errors.ts'
+import { fitsShare } from '../fair-share.ts'
 
 /** A page of fewer bytes than this counts as nothing: it fits what a connection buffers anyway. */
 export const SMALL_PAGE_BYTES = 65_536
@@ -132,7 +133,7 @@ export class UnreadBytes {
     for (const tenant of this.#inTurn()) {
       const [answer] = tenant.line
       if (answer === undefined || tenant.reading >= tenant.atOnce) continue
-      if (this.#fits(tenant)) {
+      if (fitsShare({ held: tenant.held, wanted: tenant.expected, free: this.#limit - this.#total })) {
         this.#grant(tenant, answer, now)
         return true
       }
@@ -146,12 +147,6 @@ export class UnreadBytes {
   *#inTurn(): Generator<TenantPages> {
     for (const tenant of this.#turns) if (tenant.held === 0) yield tenant
     for (const tenant of this.#turns) if (tenant.held > 0) yield tenant
-  }
-
-  #fits({ held, expected }: TenantPages): boolean {
-    const free = this.#limit - this.#total
-    if (this.#total === 0) return true
-    return held === 0 ? expected <= free : held + expected <= free - expected
   }
 
   #grant(tenant: TenantPages, answer: Unread, now?: Unread): void {

@@ -1,3 +1,5 @@
+import { fitsShare } from '../../fair-share.ts'
+
 /** The default of the budget: 256 MiB, twenty-five bodies of the default cap. */
 export const DEFAULT_INFLIGHT_BYTES = 268_435_456
 
@@ -100,8 +102,7 @@ export class InflightBytes {
 
   #fits({ tenantId, bytes }: OpenClaim): boolean {
     const held = this.#held.get(tenantId) ?? 0
-    const free = this.#limit - this.#total
-    return held === 0 ? bytes <= free : held + bytes <= free - bytes
+    return fitsShare({ held, wanted: bytes, free: this.#limit - this.#total })
   }
 
   #grant(claim: OpenClaim): OpenClaim {
