@@ -5,10 +5,11 @@ import type { Config } from './config.ts'
 import { atStart } from './engine/cluster/open-redis.ts'
 import { Refresh } from './engine/cluster/refresh.ts'
 import { Replica, type ReplicaEvents } from './engine/cluster/replica.ts'
-import type { Engine, TenantSettings } from './engine/engine.ts'
+import type { Engine } from './engine/engine.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { buildWorks, machinery, reasonOf } from './machinery.ts'
 import type { OnRefused } from './refusals.ts'
+import { checkKey } from './secrets/mark.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
 import { DIRECTORY_CHANNEL } from './store/redis/keys.ts'
@@ -71,7 +72,7 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
     await works.egress.close()
   }
   try {
-    if (vault !== undefined) await checkKey(vault, replica, logger)
+    if (vault !== undefined) await checkKey(vault, store, () => sayOtherKey(replica, logger))
     await tenants.read()
     await replica.begin()
   } catch (error) {
@@ -111,15 +112,10 @@ function eventsOf(logger: FastifyBaseLogger): ReplicaEvents {
   }
 }
 
-/** As with a data directory: nobody should find out by what fails that this replica seals with another key than the others. */
-async function checkKey(vault: Vault, replica: Replica, logger: FastifyBaseLogger): Promise<void> {
-  const { store } = replica
-  const mark = await store.keyMark()
-  if (mark === vault.mark) return
-  const isUnknown = mark !== null && !vault.knows(mark)
-  if (isUnknown) logger.warn({ name: 'GATHERD_SECRET_KEY', reason: OTHER_KEY }, 'the other replicas have another key')
-  // While others go by theirs, it is this one that is wrong.
-  if (!isUnknown || (await replica.others()) === 0) await store.putKeyMark(vault.mark)
+/** Whether this replica's key is the right one from now on: while others go by theirs, it is this one that is wrong. */
+async function sayOtherKey(replica: Replica, logger: FastifyBaseLogger): Promise<boolean> {
+  logger.warn({ name: 'GATHERD_SECRET_KEY', reason: OTHER_KEY }, 'the other replicas have another key')
+  return (await replica.others()) === 0
 }
 
 const OTHER_KEY =
@@ -152,18 +148,14 @@ class TenantSync {
   async read(): Promise<void> {
     const rows = await this.#store.tenants()
     const now = new Map(rows.map(({ id, settings }) => [id, JSON.stringify(settings)]))
-    for (const { id, settings } of rows) if (this.#known.get(id) !== now.get(id)) this.#apply(id, settings)
+    for (const { id, settings } of rows) if (this.#known.get(id) !== now.get(id)) this.#engine.applyTenant(id, settings)
     for (const id of this.#known.keys()) {
       if (now.has(id)) continue
       // Before what it must not do is forgotten.
       this.#onGone(id)
-      this.#apply(id, {})
+      this.#engine.applyTenant(id, {})
     }
     this.#known = now
-  }
-
-  #apply(id: string, settings: TenantSettings): void {
-    this.#engine.applyTenant(id, settings)
   }
 }
 

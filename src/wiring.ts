@@ -10,6 +10,7 @@ import type { JobKind } from './jobs/kind.ts'
 import { buildWorks, machinery } from './machinery.ts'
 import type { OnRefused } from './refusals.ts'
 import type { EgressEntryCheck } from './schema/requests.ts'
+import { checkKey } from './secrets/mark.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
 import { StoreError } from './store/error.ts'
@@ -103,7 +104,7 @@ async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore, logge
     const directory = dataDir === IN_MEMORY ? null : dataDir
     const setting = directory === null ? undefined : secretKey
     const vault = await openVault({ setting, dataDir: directory, salt: store.secret })
-    if (directory !== null) await checkKey(vault, store, logger)
+    if (directory !== null) await checkKey(vault, store, () => sayKeyGone(logger))
     return vault
   } catch (error) {
     await store.close()
@@ -111,12 +112,9 @@ async function vaultOf({ secretKey, dataDir }: Config, store: SqliteStore, logge
   }
 }
 
-/** No reason to stop: whoever has lost the key goes on without it. But nobody should find out by what fails. */
-async function checkKey(vault: Vault, store: SqliteStore, logger: FastifyBaseLogger): Promise<void> {
-  const mark = await store.keyMark()
-  if (mark === vault.mark) return
-  if (mark !== null && !vault.knows(mark)) logger.warn({ reason: KEY_GONE }, 'the key of this database is not there')
-  await store.putKeyMark(vault.mark)
+function sayKeyGone(logger: FastifyBaseLogger): boolean {
+  logger.warn({ reason: KEY_GONE }, 'the key of this database is not there')
+  return true
 }
 
 const KEY_GONE =
