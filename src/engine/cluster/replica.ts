@@ -184,7 +184,8 @@ export class Replica {
   }
 
   stale(tenantId: string, events: ReplicaEvents): void {
-    if (!this.owns(tenantId)) return
+    // Nothing of it can be here, and nothing of it may: what is not written must not be taken for accepted.
+    if (!this.owns(tenantId)) return this.#local.tenancy.lose(tenantId)
     events.stale({ tenantId })
     this.#holdings.lose(tenantId)
     // Still ours by what Redis says, when it has lost data and not us: then its work wants an owner, who reads what is left.
@@ -214,10 +215,7 @@ export class Replica {
   /** Where a tenant's work is taken up, what the owner before has sent elsewhere is told to stop. */
   #announced({ tenancy }: LocalEngine): HoldingsTenancy {
     return {
-      adopt: async (tenantId) => {
-        await this.spread?.adopting(tenantId)
-        return await tenancy.adopt(tenantId)
-      },
+      adopt: (tenantId) => tenancy.adopt(tenantId, async () => this.spread?.adopting(tenantId)),
       hasWork: (tenantId) => tenancy.hasWork(tenantId),
       handOver: (tenantId, graceMs) => tenancy.handOver(tenantId, graceMs),
       lose: (tenantId) => tenancy.lose(tenantId),

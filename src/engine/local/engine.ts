@@ -169,9 +169,11 @@ export class LocalEngine implements Engine {
   }
 
   async submit(tenantId: string, submission: BatchSubmission, options: SubmitOptions = {}): Promise<BatchView> {
+    // The tenant as it is when it is asked: what comes under its name after it has moved or was deleted is another.
+    const tenant = this.#tenants.get(tenantId)
     const submit = async () => {
       if (!this.accepting) throw new ShuttingDownError()
-      return await this.#intake.submit(tenantId, submission, options)
+      return await this.#intake.submit(tenant, submission, options)
     }
     const { idempotency } = options
     return idempotency === undefined ? await submit() : await this.#intake.once(tenantId, idempotency, submit)

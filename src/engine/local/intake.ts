@@ -84,13 +84,15 @@ export class Intake {
     }
   }
 
-  /** @throws {BatchTooLargeError} {QueueFullError} {BatchesFullError} {StorageFullError} {OverloadedError} nothing was accepted. */
+  /**
+   * @throws {BatchTooLargeError} {QueueFullError} {BatchesFullError} {StorageFullError} {OverloadedError} {TenantMovedError} nothing was
+   *   accepted.
+   */
   async submit(
-    tenantId: string,
+    tenant: Tenant,
     submission: BatchSubmission,
     { id = newBatchId(), idempotency, hold }: SubmitOptions = {},
   ): Promise<BatchView> {
-    const tenant = this.#runtime.tenants.get(tenantId)
     const header = headerOf(submission)
     const text = JSON.stringify(header)
     const want = { count: submission.jobs.length, headerChars: text.length, hold }

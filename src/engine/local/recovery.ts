@@ -54,14 +54,13 @@ export class Recovery {
 
   /**
    * Resolves with the number of batches taken up, once all of them are: only then does the first job start.
-   * @param tenantId - Whose. Default: everybody's.
+   * @param whose - Default: everybody's.
    * @throws {TenantMovedError} it is another engine's by now, and nothing of it runs here.
    */
-  async run(tenantId?: string): Promise<number> {
-    const whose = tenantId === undefined ? null : this.#runtime.tenants.get(tenantId)
+  async run(whose: Tenant | null = null): Promise<number> {
     const found: { live: LiveBatch; effects: Effect[] }[] = []
     // Both are written by the engine, from these types.
-    const saved = (await this.#store.unfinished(tenantId)).map((row) => ({
+    const saved = (await this.#store.unfinished(whose?.id)).map((row) => ({
       row,
       header: JSON.parse(row.header) as BatchHeader,
       facts: JSON.parse(row.facts) as BatchFacts,

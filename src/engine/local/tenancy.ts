@@ -22,9 +22,16 @@ export class Tenancy {
     this.#clock = options.clock
   }
 
-  /** Go on with what the record has of a tenant, as after a restart; resolves with the number of batches, once they run. */
-  async adopt(tenantId: string): Promise<number> {
-    return await this.#recovery.run(tenantId)
+  /**
+   * Go on with what the record has of a tenant, as after a restart; resolves with the number of batches, once they run.
+   * @param announce - Done before the record is read.
+   * @throws {TenantMovedError} it was lost since the call, and nothing of it runs here.
+   */
+  async adopt(tenantId: string, announce: () => Promise<void> = () => Promise.resolve()): Promise<number> {
+    // Whoever comes under its name after a loss is taken up by another call.
+    const tenant = this.#tenants.get(tenantId)
+    await announce()
+    return await this.#recovery.run(tenant)
   }
 
   /** Whether the tenant has a batch here that has not drained. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import type { SubmitOptions } from '../../../src/engine/engine.ts'
 import { LocalEngine } from '../../../src/engine/local/engine.ts'
 import { TenantMovedError } from '../../../src/errors.ts'
 import { defineKind } from '../../../src/jobs/custom.ts'
@@ -17,7 +18,7 @@ class Shared implements AsyncDisposable {
   readonly clock = new FakeClock()
   readonly store = directStore(':memory:')
   readonly engines: LocalEngine[] = []
-  /** Waited for before the store says what has not drained. */
+  /** Waited for before the store says what has not drained, or what a key was answered. */
   reading: Promise<void> = Promise.resolve()
 
   /** A further engine, with what it began and what it was told to stop. */
@@ -58,10 +59,11 @@ class Shared implements AsyncDisposable {
     return { engine, began, aborted, finish: (name: string) => release.get(name)?.() }
   }
 
-  async submit(engine: LocalEngine, names: string[]): Promise<string> {
+  async submit(engine: LocalEngine, names: string[], options: SubmitOptions = {}): Promise<string> {
     const batch = { name: null, labels: {}, timeoutMs: null, maxConcurrency: null, open: false, context: {} }
     const jobs = names.map((name) => ({ kind: 'work', name }) as CommonSpec)
-    const { id } = await engine.submit(ACME, { ...batch, policy: 'all_settled', n: null, hedgeDelayMs: null, jobs })
+    const whole = { ...batch, policy: 'all_settled' as const, n: null, hedgeDelayMs: null, jobs }
+    const { id } = await engine.submit(ACME, whole, options)
     await settled()
     return id
   }
@@ -81,7 +83,8 @@ class Shared implements AsyncDisposable {
     return new Proxy(store, {
       get: (target, name) => {
         const value = Reflect.get(target, name)
-        if (name !== 'unfinished') return typeof value === 'function' ? value.bind(target) : value
+        if (name !== 'unfinished' && name !== 'idempotent')
+          return typeof value === 'function' ? value.bind(target) : value
         return async (...args: unknown[]) => {
           const rows = await value.apply(target, args)
           await this.reading
@@ -185,6 +188,39 @@ describe('a tenant that is lost', () => {
     await expect(adopting).rejects.toBeInstanceOf(TenantMovedError)
     await settled()
     expect([here.began, here.engine.tenancy.hasWork(ACME)]).toEqual([[], false])
+  })
+
+  it('before it is taken up: nothing of it runs here either', async () => {
+    await using shared = new Shared()
+    const [first, here] = [shared.join(), shared.join()]
+    await shared.submit(first.engine, ['a', 'b'])
+    first.engine.tenancy.lose(ACME)
+    await settled()
+    const announced = Promise.withResolvers<void>()
+
+    const adopting = here.engine.tenancy.adopt(ACME, () => announced.promise)
+    here.engine.tenancy.lose(ACME)
+    announced.resolve()
+
+    await expect(adopting).rejects.toBeInstanceOf(TenantMovedError)
+    await settled()
+    expect([here.began, here.engine.tenancy.hasWork(ACME)]).toEqual([[], false])
+  })
+
+  it('while it is looked whether a key was used: nothing is accepted, and nothing runs', async () => {
+    await using shared = new Shared()
+    const here = shared.join()
+    const reading = Promise.withResolvers<void>()
+    shared.reading = reading.promise
+
+    const idempotency = { key: 'once', hash: 'h' }
+    const submitting = shared.submit(here.engine, ['a'], { idempotency })
+    here.engine.tenancy.lose(ACME)
+    reading.resolve()
+
+    await expect(submitting).rejects.toBeInstanceOf(TenantMovedError)
+    await settled()
+    expect([here.began, await shared.store.idempotent(ACME, 'once')]).toEqual([[], null])
   })
 
   it('and taken up again by the same engine runs once, with all its slots', async () => {

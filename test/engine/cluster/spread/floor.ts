@@ -104,6 +104,8 @@ const BATCH: Omit<BatchSubmission, 'jobs'> = {
 export class SpreadCluster implements AsyncDisposable {
   readonly floor = new Floor()
   readonly replicas: Replica[] = []
+  /** The engines that run what the replicas own. */
+  readonly locals: LocalEngine[] = []
   readonly trouble: unknown[] = []
   /** True: connections are lost in this test, and that is trouble. */
   rough = false
@@ -135,6 +137,7 @@ export class SpreadCluster implements AsyncDisposable {
     const at = this.replicas.length
     const all: JobKind[] = [this.floor.kind(at) as JobKind, sleepKind() as JobKind, ...kinds(at)]
     const note = (error: unknown) => this.trouble.push(error)
+    const { locals } = this
     const replica = await Replica.start({
       url: this.url,
       leaseMs,
@@ -148,7 +151,7 @@ export class SpreadCluster implements AsyncDisposable {
         failed: note,
       },
       async local({ store, beforeStart }) {
-        return new LocalEngine({
+        locals[at] = new LocalEngine({
           store,
           beforeStart,
           vault: new Vault([Buffer.alloc(32, 'key')]),
@@ -168,6 +171,7 @@ export class SpreadCluster implements AsyncDisposable {
           durable: true,
           events: { stuck: note, commitFailed: note, retentionFailed: note, secretUnreadable: note },
         })
+        return locals[at]
       },
     })
     await replica.begin()

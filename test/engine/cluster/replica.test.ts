@@ -1,0 +1,72 @@
+import { expect, it } from 'vitest'
+import { heartbeatKey } from '../../../src/engine/cluster/membership.ts'
+import { ownerKey } from '../../../src/engine/cluster/ownership-scripts.ts'
+import type { Replica } from '../../../src/engine/cluster/replica.ts'
+import type { BatchSubmission } from '../../../src/engine/engine.ts'
+import { TenantMovedError } from '../../../src/errors.ts'
+import { SpreadCluster } from './spread/floor.ts'
+import { overRedis, until } from './support.ts'
+
+const ACME = 'acme'
+
+const SUBMISSION: BatchSubmission = {
+  policy: 'all_settled',
+  name: null,
+  labels: {},
+  timeoutMs: null,
+  maxConcurrency: null,
+  open: false,
+  context: {},
+  n: null,
+  hedgeDelayMs: null,
+  jobs: [{ kind: 'work' }],
+}
+
+/** Take the replica's lease away, and wait until it has noticed, and has joined again. */
+async function expire(replica: Replica): Promise<void> {
+  const { commands } = replica.connections
+  const id = await commands.get(ownerKey(ACME))
+  await commands.del(heartbeatKey(id ?? ''))
+  await until(() => !replica.owns(ACME))
+  await until(() => replica.engine.healthy)
+}
+
+overRedis('A replica whose lease is lost while a keyed submission is looked up', () => {
+  it('accepts nothing for the owner that it was: whoever is the next has the batch, once', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 1, leaseMs: 600, spread: false })
+    const [replica] = cluster.replicas
+    await cluster.submit([{}])
+    const reading = Promise.withResolvers<void>()
+    const { store } = replica
+    const idempotent = store.idempotent.bind(store)
+    // Asked by whoever takes the request, and once more by the owner.
+    let asked = 0
+    store.idempotent = async (...args) => {
+      const found = await idempotent(...args)
+      if (++asked === 2) await reading.promise
+      return found
+    }
+
+    const submitting = replica.engine.submit(ACME, SUBMISSION, { idempotency: { key: 'once', hash: 'h' } })
+    await until(() => asked === 2)
+    await expire(replica)
+    reading.resolve()
+    const { id } = await submitting
+
+    expect(await replica.engine.batch(ACME, id)).toMatchObject({ id })
+    expect(replica.owns(ACME)).toBe(true)
+    const { data } = await replica.engine.batches(ACME, { labels: {}, limit: 10 })
+    expect(data).toHaveLength(2)
+  })
+})
+
+overRedis('What a replica writes for a tenant that it does not own', () => {
+  it('is not accepted, and nothing of it runs', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 1, spread: false })
+    const [local] = cluster.locals
+
+    await expect(local.submit(ACME, SUBMISSION)).rejects.toBeInstanceOf(TenantMovedError)
+
+    expect([cluster.floor.works, local.tenancy.hasWork(ACME)]).toEqual([[], false])
+  })
+})
