@@ -217,6 +217,14 @@ export interface BatchesQuery {
   cursor?: string
 }
 
+/** What of the log of a batch is asked for: what follows `after`, all of it or ends of jobs alone, until `timeoutMs` is over. */
+export interface EventsQuery {
+  after: number
+  only?: 'completions'
+  timeoutMs?: number
+  signal?: AbortSignal
+}
+
 /** Which jobs of a batch are asked for, at most `limit`, and in which order. */
 export interface JobsQuery {
   order: 'input' | 'completion'
@@ -286,7 +294,7 @@ export interface Engine {
   events(
     tenantId: string,
     batchId: string,
-    query: { after: number; only?: 'completions'; timeoutMs?: number; signal?: AbortSignal },
+    query: EventsQuery,
     pages?: Pages,
   ): Promise<AsyncIterable<StreamEvent[]> | null>
 

@@ -15,9 +15,10 @@ import {
   type BatchSubmission,
   type BatchView,
   type Engine,
+  type EventsQuery,
   type Forecast,
   type Idempotency,
-  type JobStateName,
+  type JobsQuery,
   type JsonText,
   type Page,
   type Pages,
@@ -33,7 +34,7 @@ import { within } from '../local/within.ts'
 import { rowView } from '../views.ts'
 import { pagesUnlessAway, unlessAway } from './away.ts'
 import type { Holdings } from './holdings.ts'
-import { type ObserveQuery, Observer, type Watches } from './observe.ts'
+import { Observer, type Watches } from './observe.ts'
 import { type Patience, type Peers, Router, UnreachableError } from './router.ts'
 
 /** How long a reader may take for the last line of its stream when the service stops. */
@@ -194,12 +195,7 @@ export class ClusterEngine implements Engine {
     return await this.#explained(tenantId, found, isQueued(found), ask)
   }
 
-  async jobs(
-    tenantId: string,
-    batchId: string,
-    query: { order: 'input' | 'completion'; state?: JobStateName; limit: number; cursor?: string },
-    pages: Pages = AT_ONCE,
-  ): Promise<Page<JsonText>> {
+  async jobs(tenantId: string, batchId: string, query: JobsQuery, pages: Pages = AT_ONCE): Promise<Page<JsonText>> {
     const found = await this.#read(() => this.#local.jobs(tenantId, batchId, query, pages))
     const ask = (options: Patience) => this.router.ask('jobs', tenantId, [batchId, query], options)
     return await this.#explained(tenantId, found, found.data.some(isQueued), ask)
@@ -234,7 +230,7 @@ export class ClusterEngine implements Engine {
   async events(
     tenantId: string,
     batchId: string,
-    query: ObserveQuery,
+    query: EventsQuery,
     pages: Pages = AT_ONCE,
   ): Promise<AsyncIterable<StreamEvent[]> | null> {
     const row = await this.#read(() => this.#row(tenantId, batchId))

@@ -1,13 +1,9 @@
 import type { Clock } from '../../clock.ts'
-import { jobIdOf } from '../../ids.ts'
 import type { BatchRow, LogPage, Store } from '../../store/store.ts'
-import { AT_ONCE, type BatchView, type Pages, type ReturnWhen, type StreamEvent } from '../engine.ts'
-import { bytesOfLog } from '../local/follow.ts'
+import { AT_ONCE, type BatchView, type EventsQuery, type Pages, type ReturnWhen, type StreamEvent } from '../engine.ts'
+import { bytesOfLog, PAGE_EVENTS, Streams } from '../streams.ts'
 import { rowView } from '../views.ts'
 import { isAway } from './away.ts'
-
-/** Events in one reading of the log. */
-const PAGE_EVENTS = 500
 
 /** A message may be lost when a connection is: the record is looked at again after this long without one. */
 const LOOK_AGAIN_MS = 2_000
@@ -24,14 +20,6 @@ export interface Watches {
   watch(batchId: string, listener: () => void): Promise<() => void>
 }
 
-/** What an observer may ask of the stream of a batch; see `Engine.events`. */
-export interface ObserveQuery {
-  after: number
-  only?: 'completions'
-  timeoutMs?: number
-  signal?: AbortSignal
-}
-
 /**
  * Watches batches that may run anywhere: it reads the record, and is told of commits. What it does, and when it stops,
  * changes no job; and where a batch runs, or whether that changes, makes no difference to it.
@@ -41,9 +29,7 @@ export class Observer {
   readonly #watches: Watches
   readonly #clock: Clock
   readonly #shutdown: AbortSignal
-  /** Streams that have not ended, and who waits for the last of them. */
-  #open = 0
-  #allEnded: (() => void)[] = []
+  readonly #streams: Streams
   readonly #reading = new Map<string, Promise<unknown>>()
 
   /** `shutdown` aborts when the service stops: every stream then ends with its last line. */
@@ -52,6 +38,7 @@ export class Observer {
     this.#watches = options.watches
     this.#clock = options.clock
     this.#shutdown = options.shutdown
+    this.#streams = new Streams(options)
   }
 
   /** Resolves with the batch as soon as its outcome is on record, or as it is at the timeout or when a signal aborts. */
@@ -83,29 +70,27 @@ export class Observer {
   }
 
   /** The log after `query.after`, then live. */
-  async *events(row: BatchRow, query: ObserveQuery, pages: Pages = AT_ONCE): AsyncGenerator<StreamEvent[]> {
-    this.#open++
-    const news = new News()
-    try {
-      const stop = await this.#watches.watch(row.id, () => news.tell())
-      try {
-        yield* this.#follow(row, query, news, pages)
-      } finally {
-        stop()
-      }
-    } finally {
-      this.#open--
-      if (this.#open === 0) for (const done of this.#allEnded.splice(0)) done()
-    }
+  events(row: BatchRow, query: EventsQuery, pages: Pages = AT_ONCE): AsyncGenerator<StreamEvent[]> {
+    return this.#streams.counted(this.#watched(row, query, pages))
   }
 
   /** Resolves when every stream has had its last line; a reader that does not read holds that up. */
   ended(): Promise<void> {
-    return this.#open === 0 ? Promise.resolve() : new Promise((resolve) => this.#allEnded.push(resolve))
+    return this.#streams.ended()
   }
 
-  async *#follow(row: BatchRow, query: ObserveQuery, news: News, pages: Pages): AsyncGenerator<StreamEvent[]> {
-    const deadline = query.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + query.timeoutMs
+  async *#watched(row: BatchRow, query: EventsQuery, pages: Pages): AsyncGenerator<StreamEvent[]> {
+    const news = new News()
+    const stop = await this.#watches.watch(row.id, () => news.tell())
+    try {
+      yield* this.#follow(row, query, news, pages)
+    } finally {
+      stop()
+    }
+  }
+
+  async *#follow(row: BatchRow, query: EventsQuery, news: News, pages: Pages): AsyncGenerator<StreamEvent[]> {
+    const deadline = this.#streams.deadlineOf(query)
     const completionsOnly = query.only === 'completions'
     let { after } = query
     while (!query.signal?.aborted) {
@@ -152,12 +137,8 @@ export class Observer {
 
   /** Waits for news; a line that ends the stream instead, when there will be none in time. */
   async #more(row: BatchRow, deadline: number, news: News, signal?: AbortSignal): Promise<StreamEvent | null> {
-    if (this.#shutdown.aborted) return line({ type: 'stream.shutdown', batchId: row.id })
-    const left = deadline - this.#clock.now()
-    if (left <= 0) {
-      const pending = (await this.#store.pending(row.no)).map((index) => jobIdOf(row.id, index))
-      return line({ type: 'stream.timeout', batchId: row.id, pending })
-    }
+    const left = this.#streams.left(deadline)
+    if (left === 0) return await this.#streams.lastLine(row)
     await this.#wait(news, Math.min(left, LOOK_AGAIN_MS), signal)
     return null
   }
@@ -239,8 +220,4 @@ class News {
   told(): Promise<void> {
     return this.#told.promise
   }
-}
-
-function line(facts: { type: string; batchId: string; pending?: string[] }): StreamEvent {
-  return { seq: null, type: facts.type, json: JSON.stringify(facts) }
 }

@@ -18,6 +18,7 @@ import {
   type BatchSubmission,
   type BatchView,
   type Engine,
+  type EventsQuery,
   type Forecast,
   type Idempotency,
   type JobsQuery,
@@ -35,7 +36,7 @@ import { headerOf, rowView } from '../views.ts'
 import { STUCK_AFTER_MS } from './attempts.ts'
 import { Commands } from './commands.ts'
 import { Exchange } from './exchange.ts'
-import { Follower, type FollowQuery } from './follow.ts'
+import { Follower } from './follow.ts'
 import { forecast } from './forecast.ts'
 import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
@@ -303,7 +304,7 @@ export class LocalEngine implements Engine {
   async events(
     tenantId: string,
     batchId: string,
-    query: FollowQuery,
+    query: EventsQuery,
     pages: Pages = AT_ONCE,
   ): Promise<AsyncIterable<StreamEvent[]> | null> {
     const { row } = await this.#lookup.batch(tenantId, batchId)

@@ -2,12 +2,10 @@ import type { Clock } from '../../clock.ts'
 import { Job } from '../../core/states.ts'
 import { jobIdOf } from '../../ids.ts'
 import { type BatchRow, JOBS_PER_BATCH, type LogPage, type Store } from '../../store/store.ts'
-import { charsOf, type JsonText, type Pages, type ReturnWhen, type StreamEvent } from '../engine.ts'
+import { charsOf, type EventsQuery, type JsonText, type Pages, type ReturnWhen, type StreamEvent } from '../engine.ts'
+import { bytesOfLog, PAGE_EVENTS, Streams } from '../streams.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Runtime } from './runtime.ts'
-
-/** Events in one reading of the log. */
-const PAGE_EVENTS = 500
 
 /** Jobs in one reading of a batch's. */
 const PAGE_JOBS = 500
@@ -17,23 +15,13 @@ const ID_BYTES = 40
 
 const NONE: ReadonlySet<number> = new Set()
 
-/** What an observer may ask of the stream of a batch; see `Engine.events`. */
-export interface FollowQuery {
-  after: number
-  only?: 'completions'
-  timeoutMs?: number
-  signal?: AbortSignal
-}
-
 /** Watches batches without touching them: what it does, and when it stops, changes no job. */
 export class Follower {
   readonly #runtime: Runtime
   readonly #store: Store
   readonly #clock: Clock
   readonly #shutdown: AbortSignal
-  /** Streams that have not ended, and who waits for the last of them. */
-  #open = 0
-  #allEnded: (() => void)[] = []
+  readonly #streams: Streams
 
   /** `shutdown` aborts when the service stops: every stream then ends with its last line. */
   constructor(options: { runtime: Runtime; store: Store; clock: Clock; shutdown: AbortSignal }) {
@@ -41,6 +29,7 @@ export class Follower {
     this.#store = options.store
     this.#clock = options.clock
     this.#shutdown = options.shutdown
+    this.#streams = new Streams(options)
   }
 
   /** Resolves when the batch's outcome is known and on disk, or at the timeout, or when a signal aborts. */
@@ -77,23 +66,17 @@ export class Follower {
   }
 
   /** The log after `query.after`, then live. */
-  async *events(row: BatchRow, query: FollowQuery, pages: Pages): AsyncGenerator<StreamEvent[]> {
-    this.#open++
-    try {
-      yield* this.#follow(row, query, pages)
-    } finally {
-      this.#open--
-      if (this.#open === 0) for (const done of this.#allEnded.splice(0)) done()
-    }
+  events(row: BatchRow, query: EventsQuery, pages: Pages): AsyncGenerator<StreamEvent[]> {
+    return this.#streams.counted(this.#follow(row, query, pages))
   }
 
   /** Resolves when every stream has had its last line; a reader that does not read holds that up. */
   ended(): Promise<void> {
-    return this.#open === 0 ? Promise.resolve() : new Promise((resolve) => this.#allEnded.push(resolve))
+    return this.#streams.ended()
   }
 
-  async *#follow(row: BatchRow, query: FollowQuery, pages: Pages): AsyncGenerator<StreamEvent[]> {
-    const deadline = query.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + query.timeoutMs
+  async *#follow(row: BatchRow, query: EventsQuery, pages: Pages): AsyncGenerator<StreamEvent[]> {
+    const deadline = this.#streams.deadlineOf(query)
     let { after } = query
     while (!query.signal?.aborted) {
       const wasLive = this.#runtime.find(row.tenantId, row.id) !== null
@@ -113,12 +96,8 @@ export class Follower {
 
   /** Waits for an event after `after`; a line that ends the stream instead, when there will be none in time. */
   async #more(row: BatchRow, after: number, deadline: number, signal?: AbortSignal): Promise<StreamEvent | null> {
-    if (this.#shutdown.aborted) return line({ type: 'stream.shutdown', batchId: row.id })
-    const left = deadline - this.#clock.now()
-    if (left <= 0) {
-      const pending = (await this.#store.pending(row.no)).map((index) => jobIdOf(row.id, index))
-      return line({ type: 'stream.timeout', batchId: row.id, pending })
-    }
+    const left = this.#streams.left(deadline)
+    if (left === 0) return await this.#streams.lastLine(row)
     const live = this.#runtime.find(row.tenantId, row.id)
     if (live !== null) await this.#until(live, () => live.publishedSeq > after, left, signal)
     return null
@@ -176,11 +155,6 @@ export class Follower {
   }
 }
 
-/** How large a page of the log is, about. */
-export function bytesOfLog({ events }: LogPage): number {
-  return events.reduce((sum, { json }) => sum + json.length, 0)
-}
-
 /** Whether a wait over the first `total` jobs of a batch is over. */
 function isMet({ core }: LiveBatch, total: number, returnWhen: ReturnWhen): boolean {
   const counts = core.total === total ? core.counts : countsOf(core.states.subarray(0, total))
@@ -194,8 +168,4 @@ function countsOf(states: Uint8Array): Int32Array {
   const counts = new Int32Array(7)
   for (const state of states) counts[state]++
   return counts
-}
-
-function line(facts: { type: string; batchId: string; pending?: string[] }): StreamEvent {
-  return { seq: null, type: facts.type, json: JSON.stringify(facts) }
 }
