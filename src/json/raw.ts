@@ -1,6 +1,12 @@
 /** A JSON text in pieces that belong together, those of bytes in UTF-8: what is long is copied by nobody who need not. */
 export type JsonPieces = readonly (string | Uint8Array)[]
 
+/** A JSON text that is in the store already. */
+export interface JsonAhead {
+  /** How long it is, in bytes. */
+  bytes: number
+}
+
 /** A value that is JSON text already, and is taken over as it is: nobody parses it to write it again. */
 export class RawJson {
   /** As it was given. */
@@ -26,9 +32,15 @@ export function textOf(pieces: JsonPieces): string {
   return pieces.map((piece) => (typeof piece === 'string' ? piece : bufferOf(piece).toString())).join('')
 }
 
-/** The length of a JSON text, in characters, of pieces that are bytes in these; 0: there is none. */
-export function lengthOf(json: string | JsonPieces | null): number {
+/** Whether a JSON text is in the store already. */
+export function isAhead(json: string | JsonPieces | JsonAhead | null): json is JsonAhead {
+  return json !== null && typeof json === 'object' && !Array.isArray(json)
+}
+
+/** The length of a JSON text, in characters, of what is in bytes in these; 0: there is none. */
+export function lengthOf(json: string | JsonPieces | JsonAhead | null): number {
   if (json === null || typeof json === 'string') return json?.length ?? 0
+  if (isAhead(json)) return json.bytes
   return json.reduce((sum, piece) => sum + piece.length, 0)
 }
 

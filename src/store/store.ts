@@ -2,7 +2,7 @@ import type { IndexedError, LogEntry } from '../core/events.ts'
 import type { SavedJob } from '../core/restart.ts'
 import { Job, type JobStateName } from '../core/states.ts'
 import type { JsonText, StreamEvent, TenantSettings } from '../engine/engine.ts'
-import type { JsonPieces } from '../json/raw.ts'
+import type { JsonAhead, JsonPieces } from '../json/raw.ts'
 
 /** A tenant as kept. `createdAt` in milliseconds since the epoch. */
 export interface TenantRow {
@@ -77,7 +77,7 @@ export interface BatchHead {
   facts: string
 }
 
-/** The state of a job, replaced whole. Jobs without a record are queued. `result` and `error` are JSON texts, a long result is in pieces. */
+/** The state of a job, replaced whole. Jobs without a record are queued. `result` and `error` are JSON texts, a long result is in pieces or was {@link Store.putAhead}. */
 export interface JobRecord {
   no: BatchNo
   index: number
@@ -91,7 +91,7 @@ export interface JobRecord {
   cause: string | null
   reason: string | null
   cancelRequests: number
-  result: string | JsonPieces | null
+  result: string | JsonPieces | JsonAhead | null
   error: string | null
 }
 
@@ -191,6 +191,14 @@ export interface Store extends DirectoryStore {
   readonly secret: Uint8Array
   /** On disk, whole, when it resolves. @throws when nothing of it was written (the disk is full, say). */
   commit(group: CommitGroup): Promise<void>
+  /**
+   * Write the long result of a job before the record that has it, a part at a time, so that no commit waits for more than one part. It is
+   * the job's as soon as a record says so; what no record has by then is deleted by the next result of the job, with its batch or at
+   * the next start. Absent: results are written with their records.
+   *
+   * @throws `signal.reason` once it aborts; when the store cannot write. Nothing is left of it then.
+   */
+  putAhead?(no: BatchNo, index: number, pieces: JsonPieces, signal: AbortSignal): Promise<JsonAhead>
   /**
    * Bytes that a tenant keeps, as of the last commit or step of `expire` that has resolved: its texts (specs, results, errors,
    * events, Idempotency-Keys with their answers) and 64 for each row, until the row is deleted. A deleted tenant keeps none.

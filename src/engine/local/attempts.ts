@@ -4,7 +4,8 @@ import type { Input } from '../../core/step.ts'
 import { jobIdOf } from '../../ids.ts'
 import { type AttemptEnd, bounded, failure, runAttempt } from '../../jobs/attempt.ts'
 import { type AttemptContext, type CommonSpec, type JobKind, StopReason, type StorageBound } from '../../jobs/kind.ts'
-import type { BatchNo } from '../../store/store.ts'
+import type { BatchNo, Store } from '../../store/store.ts'
+import { type EndOnRecord, writeAhead } from './ahead.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Tenant } from './tenants.ts'
 import type { Timer, TimerOwner, Timers } from './timers.ts'
@@ -71,6 +72,7 @@ export interface AttemptServices {
   clock: Clock
   timers: Timers
   kinds: ReadonlyMap<string, JobKind>
+  store: Pick<Store, 'putAhead'>
   /** Resolves when everything up to now is on disk. */
   committed(): Promise<void>
   /** The bound of bytes that a tenant has reached; null: it has not. */
@@ -100,7 +102,7 @@ export interface Place {
 }
 
 /** How an attempt ended. `interrupted`: where it ran is gone. `resumes`: its work goes on from its first start. */
-export type Outcome = AttemptEnd | { type: 'interrupted'; repeats: boolean; resumes: boolean }
+export type Outcome = EndOnRecord | { type: 'interrupted'; repeats: boolean; resumes: boolean }
 
 /** What the core is told of it. */
 export function inputOf(index: number, outcome: Outcome): Input {
@@ -132,7 +134,10 @@ export async function attempt(
     if (onRestart === 'fail') await services.committed()
     const facts = factsOf(live, index, running)
     const over = () => services.overBound(live.tenant)
-    if (place === undefined) return await runAttempt(kind, spec, contextOf(services, spec, facts, running), over)
+    if (place === undefined) {
+      const end = await runAttempt(kind, spec, contextOf(services, spec, facts, running), over)
+      return await writeAhead(end, { store: services.store, no: live.no, index, signal: running.signal })
+    }
     const end = await place.run({ ...facts, no: live.no, onRestart }, running.signal)
     // What the tenant keeps is known here alone.
     if (end.type !== 'interrupted') return bounded(kind, end, over())

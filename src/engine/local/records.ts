@@ -1,12 +1,12 @@
 import type { LogEntry } from '../../core/events.ts'
 import { INTERRUPTED } from '../../core/interrupt.ts'
 import { isTerminal, Job } from '../../core/states.ts'
-import type { AttemptEnd } from '../../jobs/attempt.ts'
 import { type JobRecord, NO_RECORD } from '../../store/store.ts'
+import type { EndOnRecord } from './ahead.ts'
 import type { LiveBatch } from './live-batch.ts'
 
 /** What a log entry of a job says of its record. */
-export function recordOf(live: LiveBatch, entry: LogEntry, end: AttemptEnd | undefined): JobRecord {
+export function recordOf(live: LiveBatch, entry: LogEntry, end: EndOnRecord | undefined): JobRecord {
   const { index, count } = entry
   const record = count > 1 ? { ...NO_RECORD, no: live.no, index, count } : startedRecord(live, index)
   record.state = stateOf(entry, live.core.states[index])

@@ -4,10 +4,10 @@ import type { Effect, TimerKind } from '../../core/events.ts'
 import { Job } from '../../core/states.ts'
 import { type Input, step } from '../../core/step.ts'
 import { NotFoundError, TenantMovedError } from '../../errors.ts'
-import type { AttemptEnd } from '../../jobs/attempt.ts'
 import type { JobKind } from '../../jobs/kind.ts'
 import type { Store } from '../../store/store.ts'
 import { Admission } from './admission.ts'
+import type { EndOnRecord } from './ahead.ts'
 import { attempt, inputOf, type Outcome, type Place, RunningAttempt } from './attempts.ts'
 import { FairQueue, type Grant } from './fair-queue.ts'
 import type { Hosts } from './hosts.ts'
@@ -35,7 +35,7 @@ export interface RuntimeEvents {
 interface Ended {
   index: number
   /** Undefined: it was cut off, and has none. */
-  end: AttemptEnd | undefined
+  end: EndOnRecord | undefined
 }
 
 const RETRY_COMMIT_MS = 250
@@ -60,6 +60,7 @@ export class Runtime {
   readonly #hosts: Hosts
   readonly #beforeStart: () => void
   readonly #startedAt: number
+  readonly #store: Pick<Store, 'putAhead'>
   readonly #live = new Map<string, LiveBatch>()
   readonly #byQueue = new Map<BatchQueue, LiveBatch>()
   #abandoned = false
@@ -81,6 +82,7 @@ export class Runtime {
     this.clock = options.clock
     this.#beforeStart = options.beforeStart ?? (() => undefined)
     this.#startedAt = options.clock.now()
+    this.#store = options.store
     this.tenants = options.tenants
     this.#kinds = options.kinds
     this.#events = options.events
@@ -318,6 +320,7 @@ export class Runtime {
       clock: this.clock,
       timers: this.#timers,
       kinds: this.#kinds,
+      store: this.#store,
       committed: () => this.journal.committed(),
       overBound: (tenant: Tenant) => this.tenants.overBound(tenant),
     }

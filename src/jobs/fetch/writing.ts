@@ -1,11 +1,11 @@
 import { Turns } from '../../json/turns.ts'
 
-/** Bytes of large bodies after which a commit takes no more of them. */
-export const WRITING_BYTES = 4_194_304
+/** Bytes of large bodies that are on their way to the disk when no further one may follow. */
+export const WRITING_BYTES = 1_048_576
 
 /**
- * Lets large bodies go to the disk a few at a time: a commit with sixteen of 10 MiB would take a second, and whoever else submits waits for
- * it. The next one may go while fewer than so many bytes are on their way. Tenants take turns.
+ * Lets large bodies go to the disk a few at a time: what else is to be written waits for one part of each of them, or for all of those that are too
+ * short for parts. The next one may go while fewer than so many bytes are on their way. Tenants take turns.
  */
 export class Writing {
   readonly #limit: number

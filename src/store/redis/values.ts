@@ -1,4 +1,4 @@
-import { textOf as textOfPieces } from '../../json/raw.ts'
+import { isAhead, textOf as textOfPieces } from '../../json/raw.ts'
 import type { BatchHead, BatchNo, BatchRow, PlacelessRecord } from '../store.ts'
 import { countOf, foreign, listOf, parsed, textOf, textOrNull } from './replies.ts'
 
@@ -31,11 +31,16 @@ export function specOf(text: string): string {
 /** A record as kept: its small facts as JSON, a newline, the result, the error. Neither of these is ever parsed. */
 export function packRecord(record: PlacelessRecord): string {
   const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, error } = record
-  const result =
-    record.result === null || typeof record.result === 'string' ? record.result : textOfPieces(record.result)
+  const result = textOfResult(record.result)
   const length = result === null ? -1 : result.length
   const facts = [state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, length, error === null ? 0 : 1]
   return `${JSON.stringify(facts)}\n${result ?? ''}${error ?? ''}`
+}
+
+function textOfResult(result: PlacelessRecord['result']): string | null {
+  if (result === null || typeof result === 'string') return result
+  if (isAhead(result)) throw new Error('This store writes no result before its record.')
+  return textOfPieces(result)
 }
 
 /** @throws {StoreError} */

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { JOBS_PER_BATCH, type Store } from '../store.ts'
 import { digOne } from './graves.ts'
+import type { PartsWriter } from './parts.ts'
 import { BYTES, type StoredCount } from './stored.ts'
 
 /** Batches that one step takes out of sight. */
@@ -14,14 +15,20 @@ const ROWS = 2_000
  * jobs and log follow over as many steps as they need. What deleted tenants had goes the same way.
  *
  * @param stored - Told of the bytes that are deleted, and has to be settled.
+ * @param parts - Long results go first, a few at a time; their records know how long they were.
  * @returns How many rows were deleted: 0 when there is nothing left to do.
  */
-export function expireStep(database: DatabaseSync, stored: StoredCount, step: Parameters<Store['expire']>[0]): number {
+export function expireStep(
+  database: DatabaseSync,
+  stored: StoredCount,
+  parts: PartsWriter,
+  step: Parameters<Store['expire']>[0],
+): number {
   const { now, drainedBefore, keysBefore, tombstonesBefore } = step
   return (
     digOne(database, (rows) => hide(database, stored, rows, now)) +
     hideBatches(database, stored, drainedBefore, now) +
-    purgeOne(database, stored) +
+    purgeOne(database, stored, parts) +
     forget(database, stored, keysBefore, tombstonesBefore)
   )
 }
@@ -54,10 +61,12 @@ function unlabel(database: DatabaseSync, no: number, tenantId: string): void {
   for (const [key, value] of Object.entries(labels)) remove.run(tenantId, key, value, no)
 }
 
-function purgeOne(database: DatabaseSync, stored: StoredCount): number {
+function purgeOne(database: DatabaseSync, stored: StoredCount, parts: PartsWriter): number {
   const tombstone = database.prepare('SELECT no, tenant_id FROM tombstones WHERE purged = 0 LIMIT 1').get()
   if (tombstone === undefined) return 0
   const no = Number(tombstone.no)
+  const dropped = parts.purge(no)
+  if (dropped > 0) return dropped
   const [from, to] = [no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH]
   const gone: Gone[] = []
   for (const table of ['specs', 'records'] as const) {

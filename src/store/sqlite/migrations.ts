@@ -60,4 +60,9 @@ export const MIGRATIONS: readonly string[] = [
   -- What each tenant keeps in bytes, see stored.ts: the sum over its rows, changed along with them.
   CREATE TABLE stored (tenant_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  `
+  -- A long result is written in parts before its record, which has how many bytes they are and no result. Else they are nobody's.
+  CREATE TABLE parts (id INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (id, part));
+  ALTER TABLE records ADD COLUMN parts INTEGER;
+  `,
 ]

@@ -18,6 +18,7 @@ import {
 } from '../store.ts'
 import { lastDead } from './graves.ts'
 import { JobRows, readJobs } from './history.ts'
+import { RESULT } from './parts.ts'
 import { allStored, type StoredBytes } from './stored.ts'
 
 /** About how many characters a page may hold; the entry that goes past it is the page's last. */
@@ -314,7 +315,7 @@ export class SqliteReader {
 }
 
 const JOB_COLUMNS = `SELECT s.id, s.kind, s.name, r.state, r.attempts, r.started_at, r.finished_at, r.cause, r.reason,
-  r.cancel_requests, r.result, r.error FROM specs s LEFT JOIN records r ON r.id = s.id`
+  r.cancel_requests, ${RESULT} AS result, r.error FROM specs s LEFT JOIN records r ON r.id = s.id`
 
 function jobFacts(origin: Origin, row: Row): JobFacts {
   const index = Number(row.id) - origin.no * JOBS_PER_BATCH

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { keyMark, lockDirectory, openReader, openWriter, putKeyMark, storeSecret } from './open.ts'
+import { dropUnclaimed } from './parts.ts'
 import { SqliteReader } from './reader.ts'
 import { SqliteWriter } from './writer.ts'
 
@@ -60,6 +61,7 @@ export class SqliteService {
     if (lock !== null) this.#open.push(lock)
     const database = openWriter(dataDir)
     this.#open.unshift(database)
+    dropUnclaimed(database)
     this.#targets.push(new SqliteWriter(database), {
       secret: () => storeSecret(database),
       keyMark: () => keyMark(database),

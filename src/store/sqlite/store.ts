@@ -1,18 +1,21 @@
 import type { JobStateName } from '../../core/states.ts'
 import type { JsonText } from '../../engine/engine.ts'
+import type { JsonAhead, JsonPieces } from '../../json/raw.ts'
 import { StoreError } from '../error.ts'
-import type {
-  BatchHistory,
-  BatchNo,
-  BatchRow,
-  CommitGroup,
-  JobPage,
-  KeyRow,
-  LogPage,
-  Store,
-  TenantRow,
+import {
+  type BatchHistory,
+  type BatchNo,
+  type BatchRow,
+  type CommitGroup,
+  JOBS_PER_BATCH,
+  type JobPage,
+  type KeyRow,
+  type LogPage,
+  type Store,
+  type TenantRow,
 } from '../store.ts'
 import { DATABASE_FILE, IN_MEMORY } from './open.ts'
+import { type PartCalls, writeParts } from './parts.ts'
 import type { StoredBytes } from './stored.ts'
 import { StoreThread } from './thread.ts'
 import { unusable } from './unusable.ts'
@@ -82,6 +85,14 @@ export class SqliteStore implements Store {
 
   async commit(group: CommitGroup): Promise<void> {
     this.#note(await this.#writer.call<StoredBytes>('commit', group))
+  }
+
+  putAhead(no: BatchNo, index: number, pieces: JsonPieces, signal: AbortSignal): Promise<JsonAhead> {
+    const calls: PartCalls = {
+      putPart: (id, part, bytes) => this.#writer.call('putPart', id, part, bytes),
+      dropParts: (id) => this.#writer.call('dropParts', id),
+    }
+    return writeParts(calls, no * JOBS_PER_BATCH + index, pieces, signal)
   }
 
   storedBytes(tenantId: string): number {

@@ -9,7 +9,7 @@ const ROW_BYTES = 64
 export const BYTES = {
   batches: sizeOf('id', 'header', 'facts'),
   specs: sizeOf('kind', 'name', 'spec'),
-  records: sizeOf('reason', 'result', 'error'),
+  records: `${sizeOf('reason', 'result', 'error')} + coalesce(parts, 0)`,
   log: sizeOf('entries'),
   idempotency: sizeOf('key', 'request_hash', 'answer'),
   tombstones: sizeOf('id'),

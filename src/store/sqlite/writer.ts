@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { bytesOf } from '../../json/raw.ts'
+import { bytesOf, isAhead } from '../../json/raw.ts'
 import { packEntries } from '../entries.ts'
 import {
   type BatchHead,
@@ -16,6 +16,7 @@ import {
 } from '../store.ts'
 import { expireStep } from './expire.ts'
 import { buryTenant, lastDead } from './graves.ts'
+import { PartsWriter } from './parts.ts'
 import { BYTES, recordBytes, type StoredBytes, StoredCount, sumOf } from './stored.ts'
 
 /** Writes commit groups, one transaction each. Synchronous: it runs on the writer's thread. */
@@ -23,10 +24,12 @@ export class SqliteWriter {
   readonly #database: DatabaseSync
   readonly #statements: Record<keyof typeof SQL, StatementSync>
   readonly #stored: StoredCount
+  readonly #parts: PartsWriter
 
   constructor(database: DatabaseSync) {
     this.#database = database
     this.#stored = new StoredCount(database)
+    this.#parts = new PartsWriter(database)
     // One statement for each key of SQL.
     this.#statements = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, database.prepare(sql)]),
@@ -48,9 +51,19 @@ export class SqliteWriter {
   /** One step of deleting what is too old, short enough to delay no commit; returns the rows deleted, and what their tenants keep now. */
   expire(step: Parameters<Store['expire']>[0]): { deleted: number; stored: StoredBytes } {
     return this.#transaction(() => {
-      const deleted = expireStep(this.#database, this.#stored, step)
+      const deleted = expireStep(this.#database, this.#stored, this.#parts, step)
       return { deleted, stored: this.#stored.settle() }
     })
+  }
+
+  /** See {@link PartsWriter.put}; on disk when it returns. */
+  putPart(id: number, part: number, bytes: Uint8Array): void {
+    this.#transaction(() => this.#parts.put(id, part, bytes))
+  }
+
+  /** See {@link PartsWriter.drop}. */
+  dropParts(id: number): void {
+    this.#transaction(() => this.#parts.drop(id))
   }
 
   putTenant(row: TenantRow): void {
@@ -111,14 +124,14 @@ export class SqliteWriter {
 
   #setRecord(record: JobRecord): void {
     const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, error } = record
-    const result = record.result === null || typeof record.result === 'string' ? record.result : bytesOf(record.result)
+    const { result, parts } = placed(record.result)
     const base = record.no * JOBS_PER_BATCH + record.index
     const set = result instanceof Uint8Array ? this.#statements.setLongRecord : this.#statements.setRecord
-    const size = recordBytes(reason, result, error)
+    const size = recordBytes(reason, result, error) + (parts ?? 0)
     let more = 0
     for (let id = base; id < base + record.count; id++) {
       more += size - Number(this.#statements.recordBytes.get(id)?.bytes ?? 0)
-      set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error)
+      set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error, parts)
     }
     this.#stored.ofBatch(record.no, more)
   }
@@ -140,9 +153,16 @@ export class SqliteWriter {
   }
 }
 
+/** What goes into a record's own columns of its result. */
+function placed(result: JobRecord['result']): { result: string | Uint8Array | null; parts: number | null } {
+  if (result === null || typeof result === 'string') return { result, parts: null }
+  return isAhead(result) ? { result: null, parts: result.bytes } : { result: bytesOf(result), parts: null }
+}
+
 function setRecordTo(result: string): string {
   return `INSERT OR REPLACE INTO records
-    (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ${result}, ?)`
+    (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error, parts)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ${result}, ?, ?)`
 }
 
 const SQL = {

@@ -26,6 +26,7 @@ function start(kind: JobKind | null, spec: CommonSpec = { kind: 'test' }, header
     clock,
     timers,
     kinds: new Map(kind === null ? [] : [['test', kind]]),
+    store: {},
     committed: () => new Promise<void>((resolve) => commits.push(resolve)),
     overBound: () => null,
   }

@@ -165,7 +165,7 @@ const CASES: Record<string, Case[]> = {
     [setRecord('all', 0, `result = '{'`), 'all 0: its record is succeeded with a result or error that is no JSON'],
     [setRecord('all', 1, `error = 'x'`), 'all 1: its record is failed with a result or error that is no JSON'],
     [
-      `INSERT INTO records SELECT ${job('all', 77)}, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error FROM records WHERE id = ${job('all', 0)}`,
+      `INSERT INTO records SELECT ${job('all', 77)}, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error, parts FROM records WHERE id = ${job('all', 0)}`,
       'all 77: it has a record but no spec',
     ],
   ],
@@ -266,7 +266,7 @@ const CASES: Record<string, Case[]> = {
     ],
     [`INSERT INTO specs VALUES (-5, 'sleep', NULL, '{}')`, '#-1: 1 rows of table specs belong to no batch'],
     [
-      `INSERT INTO records VALUES ((900 << 20) + 3, 0, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL), ((901 << 20), 0, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL)`,
+      `INSERT INTO records VALUES ((900 << 20) + 3, 0, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL), ((901 << 20), 0, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL)`,
       '#900: 1 rows of table records belong to no batch',
       '#901: 1 rows of table records belong to no batch',
     ],

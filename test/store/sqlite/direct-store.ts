@@ -1,7 +1,9 @@
+import type { JsonPieces } from '../../../src/json/raw.ts'
+import { type PartCalls, writeParts } from '../../../src/store/sqlite/parts.ts'
 import { SqliteReader } from '../../../src/store/sqlite/reader.ts'
 import { type Role, SqliteService } from '../../../src/store/sqlite/service.ts'
 import type { StoredBytes } from '../../../src/store/sqlite/stored.ts'
-import type { CommitGroup, KeyRow, Store } from '../../../src/store/store.ts'
+import { type CommitGroup, JOBS_PER_BATCH, type KeyRow, type Store } from '../../../src/store/store.ts'
 
 /**
  * A store over {@link SqliteService} without its threads: what the threads run, run here, where a debugger and the
@@ -24,6 +26,13 @@ export function directStore(dataDir: string): Store {
     storedBytes: (tenantId: string) => stored.get(tenantId) ?? 0,
     async commit(group: CommitGroup) {
       for (const [tenantId, bytes] of ask<StoredBytes>(writer, 'commit', [group])) stored.set(tenantId, bytes)
+    },
+    putAhead(no: number, index: number, pieces: JsonPieces, signal: AbortSignal) {
+      const calls: PartCalls = {
+        putPart: async (...args) => ask(writer, 'putPart', args),
+        dropParts: async (id) => ask(writer, 'dropParts', [id]),
+      }
+      return writeParts(calls, no * JOBS_PER_BATCH + index, pieces, signal)
     },
     async expire(step: unknown) {
       const done = ask<{ deleted: number; stored: StoredBytes }>(writer, 'expire', [step])

@@ -5,6 +5,7 @@ import type { Findings } from './findings.ts'
 const TABLES = [
   { table: 'specs', column: 'id', shift: '>> 20', first: '(?1 << 20)', last: '((?1 << 20) | 1048575)' },
   { table: 'records', column: 'id', shift: '>> 20', first: '(?1 << 20)', last: '((?1 << 20) | 1048575)' },
+  { table: 'parts', column: 'id', shift: '>> 20', first: '(?1 << 20)', last: '((?1 << 20) | 1048575)' },
   { table: 'log', column: 'no', shift: '', first: '?1', last: '?1' },
 ] as const
 

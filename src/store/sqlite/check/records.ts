@@ -8,6 +8,7 @@ import {
   TIMEOUT_CAUSES,
   type TimeoutCause,
 } from '../../../core/states.ts'
+import { RESULT } from '../parts.ts'
 import { isCount } from './facts.ts'
 import { type Findings, type Place, shown } from './findings.ts'
 import type { Replay } from './replay.ts'
@@ -17,7 +18,8 @@ type Row = Record<string, SQLOutputValue>
 /** What is read of each job for {@link checkJob}: texts are judged by SQLite, so that no result is copied to do it. */
 export const JOB_SQL = `SELECT s.id, s.kind, CASE WHEN json_valid(s.spec) THEN json_extract(s.spec, '$.kind') END AS spec_kind,
     r.id AS record, r.state, r.attempts, r.started_at, r.finished_at, r.cause, r.reason, r.cancel_requests,
-    coalesce(json_valid(r.result), 1) AS result_valid, coalesce(json_valid(r.error), 1) AS error_valid,
+    r.parts, (SELECT coalesce(sum(octet_length(p.bytes)), 0) FROM parts p WHERE p.id = s.id) AS part_bytes,
+    coalesce(json_valid(${RESULT}), 1) AS result_valid, r.result IS NOT NULL AND r.parts IS NOT NULL AS twice, coalesce(json_valid(r.error), 1) AS error_valid,
     r.error IS NOT NULL AS has_error
   FROM specs s LEFT JOIN records r ON r.id = s.id WHERE s.id >= ? AND s.id < ? ORDER BY s.id`
 
@@ -47,6 +49,9 @@ function checkRecord(row: Row, state: number, findings: Findings, place: Place):
   if (MUST_HAVE_RUN.includes(state) && row.attempts === 0) add('without an attempt')
   if (!CAUSES[state].includes(row.cause)) add(`with the cause ${shown(row.cause)}`)
   if ((row.has_error === 1) !== (state === Job.failed)) add(row.has_error === 1 ? 'with an error' : 'without an error')
+  if (row.parts !== null && row.parts !== row.part_bytes)
+    add(`with ${shown(row.parts)} bytes in parts, should be the ${shown(row.part_bytes)} that are there`)
+  if (row.twice === 1) add('with a result of its own beside its parts')
   if (row.result_valid !== 1 || row.error_valid !== 1) add('with a result or error that is no JSON')
 }
 
