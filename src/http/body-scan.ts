@@ -1,9 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import { markOf } from '../json/mark.ts'
 import { type Fault, JsonScanner, type ScanLimits } from '../json/scanner.ts'
+import { SeamFinder, type Seams } from '../json/seams.ts'
 import type { Turns } from '../json/turns.ts'
 import { MAX_BODY_DEPTH, MAX_BODY_NAMES, MAX_BODY_VALUES } from '../schema/limits.ts'
 import { pointerOf } from '../schema/pointer.ts'
+import type { GroupPlace } from './body-groups.ts'
 import { EdgeError } from './errors.ts'
 
 /** Bodies of more bytes are scanned in steps before they are parsed in one go. */
@@ -26,14 +28,19 @@ export function malformed(message: string): EdgeError {
   return new EdgeError('malformed_json', message)
 }
 
+/** A group of entries that is parsed in one turn. */
+const GROUP_BYTES = 131_072
+
 /**
- * Resolves when a body is known to be JSON of a size that can be parsed at once.
+ * Resolves when a body is known to be JSON within the limits, with where it can be cut to be parsed in turns; null: it has no long array.
  * @throws {EdgeError} `malformed_json`, `body_too_large` for a limit other than that of bytes, or `bad_request` as soon as the client has gone.
  */
-export async function scanInTurns(turns: Turns, request: FastifyRequest, bytes: Buffer): Promise<void> {
-  const scan = new BodyScan(bytes, { maxDepth: MAX_BODY_DEPTH, maxValues: MAX_BODY_VALUES, maxNames: MAX_BODY_NAMES })
+export async function scanInTurns(turns: Turns, request: FastifyRequest, bytes: Buffer): Promise<Seams | null> {
+  const limits = { maxDepth: MAX_BODY_DEPTH, maxValues: MAX_BODY_VALUES, maxNames: MAX_BODY_NAMES }
+  const scan = new BodyScan(bytes, limits, new SeamFinder(GROUP_BYTES))
   await workInTurns(turns, request, () => scan.step())
   if (scan.fault !== null) throw refusalOf(scan.fault)
+  return scan.seams
 }
 
 /**
@@ -56,8 +63,9 @@ export async function workInTurns(
   }
 }
 
-/** Why a body that was refused by the parser was, without quoting it; its keys apart. */
-export function flawOf(bytes: Buffer, text: string): string {
+/** Why a body, or a group of its entries, was refused by the parser, without quoting it; its keys apart. */
+export function flawOf(bytes: Buffer, text: string, place: GroupPlace | null = null): string {
+  if (place !== null) return poisonIn(JSON.parse(text), place)
   const scan = new BodyScan(bytes, { maxDepth: bytes.length })
   while (!scan.step());
   return scan.fault === null ? poisonIn(JSON.parse(text)) : flawAt(scan.fault)
@@ -67,12 +75,14 @@ export function flawOf(bytes: Buffer, text: string): string {
 class BodyScan {
   readonly #bytes: Buffer
   readonly #scanner: JsonScanner
+  readonly #finder: SeamFinder | undefined
   readonly #mark: number
   #read: number
 
-  constructor(bytes: Buffer, limits: ScanLimits) {
+  constructor(bytes: Buffer, limits: ScanLimits, finder?: SeamFinder) {
     this.#bytes = bytes
-    this.#scanner = new JsonScanner(limits)
+    this.#finder = finder
+    this.#scanner = new JsonScanner(limits, finder)
     this.#mark = markOf(bytes)
     this.#read = this.#mark
   }
@@ -83,6 +93,14 @@ class BodyScan {
     const goesOn = this.#scanner.write(this.#bytes, this.#read, to)
     this.#read = to
     return !goesOn || to === this.#bytes.length
+  }
+
+  /** In the body, its mark included. */
+  get seams(): Seams | null {
+    const seams = this.#finder?.seams ?? null
+    if (seams === null) return null
+    const { open, commas, close } = seams
+    return { open: open + this.#mark, commas: commas.map((comma) => comma + this.#mark), close: close + this.#mark }
   }
 
   /** Once `step` has returned true. */
@@ -114,8 +132,8 @@ interface Place {
 }
 
 /** The key for which a parsed body was refused, and where it is. */
-function poisonIn(body: unknown): string {
-  const next: Place[] = [{ value: body, key: '', parent: null }]
+function poisonIn(body: unknown, within: GroupPlace | null = null): string {
+  const next: Place[] = within === null ? [{ value: body, key: '', parent: null }] : placesOf(body, within)
   for (let parent = next.pop(); parent !== undefined; parent = next.pop()) {
     if (typeof parent.value !== 'object' || parent.value === null) continue
     for (const [key, value] of Object.entries(parent.value)) {
@@ -125,6 +143,13 @@ function poisonIn(body: unknown): string {
     }
   }
   return 'The body has a key that would poison prototypes.'
+}
+
+/** The entries of a group where they are in the body. */
+function placesOf(group: unknown, { member, from }: GroupPlace): Place[] {
+  const parent: Place = { value: group, key: member, parent: { value: null, key: '', parent: null } }
+  // A group is parsed as an array.
+  return (group as unknown[]).map((value, i) => ({ value, key: String(from + i), parent }))
 }
 
 /** As secure-json-parse has it. */

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Turns } from '../json/turns.ts'
-import { flawOf, malformed, SCAN_ABOVE_BYTES, scanInTurns } from './body-scan.ts'
+import { GroupParse, type GroupPlace } from './body-groups.ts'
+import { flawOf, malformed, SCAN_ABOVE_BYTES, scanInTurns, workInTurns } from './body-scan.ts'
 import { EdgeError } from './errors.ts'
 
 /**
@@ -21,14 +22,35 @@ export function takeJsonOnly(app: FastifyInstance, turns = new Turns()): void {
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     const bytes = body as Buffer // `parseAs` says so.
     if (bytes.length === 0) return done(null, undefined)
-    const parsed = () => {
-      const text = decode(bytes)
-      if (text === null) return done(malformed('The body is not valid UTF-8.'))
-      void parse(request, text, (error, value) => (error ? done(malformed(flawOf(bytes, text))) : done(null, value)))
-    }
-    if (bytes.length <= SCAN_ABOVE_BYTES) return parsed()
-    scanInTurns(turns, request, bytes).then(parsed, done)
+    const parsed: ParseText = (part, place = null) => textParsed(parse, request, part, place)
+    parseInTurns(turns, request, bytes, parsed).then((value) => done(null, value), done)
   })
+}
+
+type ParseText = (bytes: Buffer, place?: GroupPlace | null) => unknown
+type FastifyParser = ReturnType<FastifyInstance['getDefaultJsonParser']>
+
+/** A small body at once; a large one when it was looked at, and the entries of a long array a group at a time. */
+async function parseInTurns(turns: Turns, request: FastifyRequest, bytes: Buffer, parse: ParseText): Promise<unknown> {
+  if (bytes.length <= SCAN_ABOVE_BYTES) return parse(bytes)
+  const seams = await scanInTurns(turns, request, bytes)
+  if (seams === null) return parse(bytes)
+  const groups = new GroupParse(bytes, seams, parse)
+  await workInTurns(turns, request, () => groups.step())
+  return groups.body
+}
+
+/** @throws {EdgeError} `malformed_json` */
+function textParsed(parse: FastifyParser, request: FastifyRequest, bytes: Buffer, place: GroupPlace | null): unknown {
+  const text = decode(bytes)
+  if (text === null) throw malformed('The body is not valid UTF-8.')
+  let parsed: unknown
+  // It calls back before it returns.
+  void parse(request, text, (error, value) => {
+    if (error) throw malformed(flawOf(bytes, text, place))
+    parsed = value
+  })
+  return parsed
 }
 
 /** The request needs a body, and has none. */

@@ -1,4 +1,5 @@
 import { Do, mayEnd, State, TABLE } from './grammar.ts'
+import type { SeamFinder } from './seams.ts'
 
 /** What stops a scanner. `syntax`: no JSON, or no UTF-8; `ended`: the text stops in the middle; the others are limits. */
 export type FaultKind = 'syntax' | 'ended' | 'depth' | 'values' | 'names'
@@ -35,6 +36,7 @@ export class JsonScanner {
   readonly #maxDepth: number
   readonly #maxValues: number
   readonly #maxNames: number
+  readonly #seams: SeamFinder | undefined
   readonly #names = new Set<number>()
   readonly #seed = (Math.random() * 2 ** 32) | 0
   /** By level, from 1: what is open there. */
@@ -51,7 +53,9 @@ export class JsonScanner {
   #lineStart = 0
   #fault: Fault | null = null
 
-  constructor({ maxDepth, maxValues, maxNames }: ScanLimits) {
+  /** @param seams - Told where the text can be cut. */
+  constructor({ maxDepth, maxValues, maxNames }: ScanLimits, seams?: SeamFinder) {
+    this.#seams = seams
     this.#maxDepth = maxDepth
     this.#maxValues = maxValues ?? Number.POSITIVE_INFINITY
     this.#maxNames = maxNames ?? Number.POSITIVE_INFINITY
@@ -123,11 +127,11 @@ export class JsonScanner {
       case Do.openObject:
         return this.#push(OBJECT, offset) ? next : State.fault
       case Do.closeArray:
-        return this.#pop(ARRAY) ? next : State.fault
+        return this.#pop(ARRAY, offset) ? next : State.fault
       case Do.closeObject:
-        return this.#pop(OBJECT) ? next : State.fault
+        return this.#pop(OBJECT, offset) ? next : State.fault
       case Do.comma:
-        return this.#afterComma()
+        return this.#afterComma(offset)
       case Do.quoteName:
         this.#inName = true
         this.#hash = this.#seed
@@ -152,18 +156,21 @@ export class JsonScanner {
     if (!this.#count(offset)) return false
     if (this.#depth === this.#maxDepth) return this.#stop('depth', offset)
     this.#open[++this.#depth] = kind
+    this.#seams?.opened(this.#depth, offset)
     return true
   }
 
-  #pop(kind: number): boolean {
+  #pop(kind: number, offset: number): boolean {
     // At level 0 nothing is open, and that is no kind.
     if (this.#open[this.#depth] !== kind) return false
+    this.#seams?.closed(this.#depth, offset, kind === ARRAY && this.#open[1] === OBJECT)
     this.#depth--
     return true
   }
 
-  #afterComma(): number {
+  #afterComma(offset: number): number {
     if (this.#depth === 0) return State.fault
+    this.#seams?.comma(this.#depth, offset)
     return this.#open[this.#depth] === ARRAY ? State.value : State.name
   }
 

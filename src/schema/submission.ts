@@ -96,7 +96,7 @@ export function* submissionSteps(
   { id: tenantId, limits }: Submitter,
 ): Steps<BatchSubmission> {
   const raw = objectOf(body, limits)
-  const findings = hygieneOf(raw)
+  const findings = yield* hygieneOf(raw)
   const envelope = examine(Envelope, raw, findings)
   const jobs = yield* examineJobs(raw.jobs, { schema, tenantId, findings })
   findings.add(batchRules(raw))
@@ -116,7 +116,7 @@ export function* appendSteps(
   { id: tenantId, limits }: Submitter,
 ): Steps<CommonSpec[]> {
   const raw = objectOf(body, limits)
-  const findings = hygieneOf(raw)
+  const findings = yield* hygieneOf(raw)
   const envelope = examine(AppendEnvelope, raw, findings)
   const jobs = yield* examineJobs(raw.jobs, { schema, tenantId, findings })
   findings.add(nameRules(raw.jobs, false))
@@ -142,11 +142,27 @@ function objectOf(body: unknown, limits: SubmissionLimits): Record<string, unkno
   return raw
 }
 
-function hygieneOf(raw: Record<string, unknown>): Findings {
+function* hygieneOf(raw: Record<string, unknown>): Steps<Findings> {
   const findings = new Findings()
-  const maxDepth = AROUND_A_FIELD + MAX_JSON_DEPTH
-  findings.add(findUnclean(raw, { maxDepth, maxErrors: MAX_FIELD_ERRORS, exempt: isFetchBody }))
+  const jobs = Array.isArray(raw.jobs) ? raw.jobs : []
+  lookOver(jobs.length > JOBS_A_STEP ? { ...raw, jobs: stepOf(jobs, 0) } : raw, findings)
+  for (let from = JOBS_A_STEP; from < jobs.length && !findings.full; from += JOBS_A_STEP) {
+    yield
+    lookOver({ jobs: stepOf(jobs, from) }, findings)
+  }
   return findings
+}
+
+function lookOver(part: Record<string, unknown>, findings: Findings): void {
+  const maxDepth = AROUND_A_FIELD + MAX_JSON_DEPTH
+  findings.add(findUnclean(part, { maxDepth, maxErrors: MAX_FIELD_ERRORS, exempt: isFetchBody }))
+}
+
+/** The jobs of one step where they are, and nothing in the places of the others. */
+function stepOf(jobs: readonly unknown[], from: number): unknown[] {
+  const part: unknown[] = []
+  for (let i = from; i < Math.min(from + JOBS_A_STEP, jobs.length); i++) part[i] = jobs[i]
+  return part
 }
 
 /** The one text that is only passed on, byte for byte: `/jobs/<index>/body` of a fetch. */

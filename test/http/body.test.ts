@@ -98,22 +98,51 @@ describe('a key that would poison prototypes', () => {
 })
 
 describe('a large body', () => {
-  it('is scanned in steps before it is parsed, and others are answered between them', async () => {
+  it('is scanned in steps and then parsed in others, and others are answered between them', async () => {
     const answers: string[] = []
     const { post, parsed, count } = start(async (_count, app) => {
       answers.push((await app.inject('/')).body)
     })
-    const body = JSON.stringify({
-      jobs: Array.from({ length: 10_000 }, (_, i) => ({ name: `job ${i}`, a: [i, null] })),
-      pad,
-    })
+    const jobs = Array.from({ length: 10_000 }, (_, i) => ({ name: `job ${i}`, a: [i, null] }))
+    const body = JSON.stringify({ jobs, pad })
 
     expect(await post(body)).toMatchObject({ status: 200 })
 
     expect(parsed).toEqual([JSON.parse(body)])
-    expect(count()).toBe(Math.ceil(body.length / 131_072))
+    const steps = (text: string) => Math.ceil(text.length / 131_072)
+    // All without the jobs is one more.
+    expect(count()).toBe(steps(body) + 1 + steps(JSON.stringify(jobs)))
     expect(answers).toEqual(Array(count()).fill('here'))
   })
+
+  it.each([
+    ['after a byte order mark', '\ufeff'],
+    ['at once', ''],
+  ])(
+    'that begins %s is parsed as a whole one would be, and keys that poison are told where they are',
+    async (_how, mark) => {
+      const { post, parsed } = start()
+      const jobs = Array.from({ length: 9_000 }, (_, i) => ({ name: `é ${i}`, pad: 'x'.repeat(30), deep: [{ i }] }))
+      const text = JSON.stringify({ policy: 'any', jobs, n: [1, 2] }, null, 1)
+      const at = (i: number, key: string) =>
+        post(`${mark}${text.replace(`"i": ${i}\n`, `"i": {"${key}": {"prototype": 1}}`)}`)
+
+      expect(await post(mark + text)).toMatchObject({ status: 200 })
+      expect(parsed).toEqual([JSON.parse(text)])
+      for (const [i, key] of [
+        [0, '__proto__'],
+        [4_321, '\\u005f_proto__'],
+        [8_999, 'constructor'],
+      ] as const)
+        expect(await at(i, key)).toMatchObject({
+          code: 'malformed_json',
+          detail: `The key "${key === 'constructor' ? key : '__proto__'}" at /jobs/${i}/deep/0/i/${key === 'constructor' ? key : '__proto__'} would poison prototypes; leave it out.`,
+        })
+      expect(await post(`${mark}{"__proto__":1,${text.slice(1)}`)).toMatchObject({
+        detail: 'The key "__proto__" at /__proto__ would poison prototypes; leave it out.',
+      })
+    },
+  )
 
   it('is one of more than 256 KiB: smaller ones are parsed at once, whatever is in them', async () => {
     const { post, count } = start()

@@ -357,8 +357,8 @@ describe('the steps of a check', () => {
   it.each([
     [1, 0],
     [JOBS_A_STEP, 0],
-    [JOBS_A_STEP + 1, 1],
-    [10_000, 10_000 / JOBS_A_STEP - 1],
+    [JOBS_A_STEP + 1, 2],
+    [10_000, 2 * (10_000 / JOBS_A_STEP - 1)],
   ])('of %i jobs pause %i times, and come to the same', (count, pauses) => {
     const body = { jobs: jobs(count), defaults: { priority: 3 } }
     const batch = walk(submissionSteps(body, schema, many))
@@ -393,6 +393,45 @@ describe('the steps of a check', () => {
       while (!steps.next().done) pauses++
     })
 
-    expect([pauses, found.length]).toEqual([MAX_FIELD_ERRORS / JOBS_A_STEP - 1, MAX_FIELD_ERRORS + 1])
+    const texts = 5_000 / JOBS_A_STEP - 1
+    expect([pauses, found.length]).toEqual([texts + MAX_FIELD_ERRORS / JOBS_A_STEP - 1, MAX_FIELD_ERRORS + 1])
+  })
+
+  it('find bad text in whichever step it is, by its place, before what is wrong with the form, and look no further when they have enough', () => {
+    const bad = (count: number, from: number) => ({
+      jobs: jobs(2_000).map((job, i) =>
+        i >= from && i < from + count ? { ...job, name: `a${i}\u0000`, durationMs: -1 } : job,
+      ),
+    })
+    const pointers = (body: object) =>
+      wrong(body, (each) => walk(submissionSteps(each, schema, many))).map(({ pointer }) => pointer)
+
+    expect(pointers(bad(2, JOBS_A_STEP - 1))).toEqual([
+      `/jobs/${JOBS_A_STEP - 1}/name`,
+      `/jobs/${JOBS_A_STEP}/name`,
+      `/jobs/${JOBS_A_STEP - 1}/durationMs`,
+      `/jobs/${JOBS_A_STEP}/durationMs`,
+    ])
+    expect(pointers({ ...bad(1, 1_999), name: 'b\u0000' })).toEqual([
+      '/name',
+      '/jobs/1999/name',
+      '/jobs/1999/durationMs',
+    ])
+    const steps = submissionSteps(bad(1_500, 0), schema, many)
+    let pauses = 0
+    wrong({}, () => {
+      while (!steps.next().done) pauses++
+    })
+    expect(pauses).toBe(MAX_FIELD_ERRORS / JOBS_A_STEP - 1)
+  })
+
+  it('find what is nested too deep in whichever step it is, and have it out of the way', () => {
+    const deep = JSON.parse('['.repeat(60) + ']'.repeat(60))
+    const body = { jobs: jobs(1_000).map((job, i) => (i === 900 ? { ...job, result: deep, durationMs: -1 } : job)) }
+    const found = wrong(body, (each) => walk(submissionSteps(each, schema, many)))
+
+    expect(found).toHaveLength(2)
+    expect(found[0].pointer).toMatch(/^\/jobs\/900\/result(\/0)+$/)
+    expect(found[1].pointer).toBe('/jobs/900/durationMs')
   })
 })
