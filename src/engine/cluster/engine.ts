@@ -113,21 +113,22 @@ export class ClusterEngine implements Engine {
     return await this.#submitted(tenantId, id, [batch, { id, idempotency, hold: kept }], around)
   }
 
-  /** Submit, and when nobody answers look whether it was accepted: by its id it is found, and nowhere twice. */
+  /** Submit, and before it is done again look whether it was accepted: by its id it is found, and nowhere twice. */
   async #submitted(
     tenantId: string,
     id: string,
     args: [BatchSubmission, SubmitOptions],
     options: { timeoutMs: number; signal?: AbortSignal | undefined },
   ): Promise<BatchView> {
+    // Its owner knows, or the next one, who has the record when it answers; a key's first answer comes again.
+    const isKeyed = args[1].idempotency !== undefined
+    const accepted = async () => (isKeyed ? null : await this.router.ask('accepted', tenantId, [id]))
     try {
-      return await this.router.ask('submit', tenantId, args, options)
+      // Also an owner that says that the tenant has moved may have written it before.
+      return await this.router.ask('submit', tenantId, args, { ...options, beforeAgain: accepted })
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error
-      // Its owner knows, or the next one, who has the record when it answers; a key's first answer comes again.
-      const isKeyed = args[1].idempotency !== undefined
-      const accepted = isKeyed ? null : await this.router.ask('accepted', tenantId, [id])
-      return accepted ?? (await this.#submitted(tenantId, id, args, options))
+      return (await accepted()) ?? (await this.#submitted(tenantId, id, args, options))
     }
   }
 

@@ -215,7 +215,10 @@ export class Replica {
   /** Where a tenant's work is taken up, what the owner before has sent elsewhere is told to stop. */
   #announced({ tenancy }: LocalEngine): HoldingsTenancy {
     return {
-      adopt: (tenantId) => tenancy.adopt(tenantId, async () => this.spread?.adopting(tenantId)),
+      adopt: (tenantId) => {
+        this.store.leaveBe(tenantId)
+        return tenancy.adopt(tenantId, async () => this.spread?.adopting(tenantId))
+      },
       hasWork: (tenantId) => tenancy.hasWork(tenantId),
       handOver: (tenantId, graceMs) => tenancy.handOver(tenantId, graceMs),
       lose: (tenantId) => tenancy.lose(tenantId),

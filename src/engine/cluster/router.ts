@@ -57,6 +57,12 @@ export interface Patience {
   signal?: AbortSignal | undefined
 }
 
+/** As {@link Patience}, of a call with a result. */
+export interface Asking<R> extends Patience {
+  /** Asked before it is done once more, for what an owner before has done: what it gives is the answer, unless it is null. */
+  beforeAgain?: (() => Promise<R | null>) | undefined
+}
+
 /** The replica that was asked is gone, or says nothing: what was asked may have been done. */
 export class UnreachableError extends Error {}
 
@@ -123,8 +129,9 @@ export class Router {
     method: M,
     tenantId: string,
     args: Arguments<M>,
-    { timeoutMs = 0, patienceMs = this.#patienceMs, answerMs = ANSWER_MS, signal }: Patience = {},
+    options: Asking<Result<M>> = {},
   ): Promise<Result<M>> {
+    const { timeoutMs = 0, patienceMs = this.#patienceMs, answerMs = ANSWER_MS, signal, beforeAgain } = options
     let deadline = this.#clock.now() + patienceMs + timeoutMs
     for (let pauseMs = PAUSE_MS.first; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest)) {
       try {
@@ -139,6 +146,8 @@ export class Router {
         if (!this.#accepting()) deadline = Math.min(deadline, this.#clock.now() + LEAVING_MS)
       }
       await new Promise<void>((resolve) => this.#clock.after(pauseMs, resolve))
+      const done = await beforeAgain?.()
+      if (done != null) return done
     }
   }
 

@@ -75,6 +75,8 @@ export interface AttemptServices {
   store: Pick<Store, 'putAhead'>
   /** Resolves when everything up to now is on disk. */
   committed(): Promise<void>
+  /** Called when all that the attempt waits for is there: the tenant may have moved meanwhile, and its attempts with it. */
+  beforeStart(): void
   /** The bound of bytes that a tenant has reached; null: it has not. */
   overBound(tenant: Tenant): StorageBound | null
 }
@@ -133,6 +135,7 @@ export async function attempt(
     // A request that must not be repeated is not sent before it is on record that it was.
     if (onRestart === 'fail') await services.committed()
     const facts = factsOf(live, index, running)
+    services.beforeStart()
     const over = () => services.overBound(live.tenant)
     if (place === undefined) {
       const end = await runAttempt(kind, spec, contextOf(services, spec, facts, running), over)

@@ -136,7 +136,7 @@ export class LocalEngine implements Engine {
       events,
     })
     const sealer = new Sealer({ vault, kinds, events })
-    this.exchange = new Exchange({ runtime: this.#runtime, store, sealer, kinds, clock })
+    this.exchange = new Exchange({ runtime: this.#runtime, store, sealer, kinds, clock, beforeStart })
     const batches = new LiveBatches({ runtime: this.#runtime, store, sealer })
     this.#intake = new Intake({ runtime: this.#runtime, store, hosts, batches, vault })
     this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, batches, kinds })

@@ -25,6 +25,7 @@ export class Exchange {
   readonly #sealer: Sealer
   readonly #kinds: ReadonlyMap<string, JobKind>
   readonly #clock: Clock
+  readonly #beforeStart: () => void
   readonly #sealers = new Map<string, BatchSealer>()
 
   constructor(options: {
@@ -33,7 +34,10 @@ export class Exchange {
     sealer: Sealer
     kinds: ReadonlyMap<string, JobKind>
     clock: Clock
+    /** Called before each start. Default: nothing. */
+    beforeStart?: (() => void) | undefined
   }) {
+    this.#beforeStart = options.beforeStart ?? (() => undefined)
     this.#runtime = options.runtime
     this.#store = options.store
     this.#sealer = options.sealer
@@ -97,6 +101,8 @@ export class Exchange {
       const { no: _no, onRestart: _onRestart, ...rest } = away
       const facts: AttemptFacts = rest
       const services = { clock: this.#clock, timers: this.#runtime.timers }
+      // Whoever stood still may have lost the right to it.
+      this.#beforeStart()
       return inOnePiece(await runAttempt(kind, spec, contextOf(services, spec, facts, around)))
     } catch (thrown) {
       return failure(thrown)

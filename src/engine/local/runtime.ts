@@ -322,6 +322,7 @@ export class Runtime {
       kinds: this.#kinds,
       store: this.#store,
       committed: () => this.journal.committed(),
+      beforeStart: this.#beforeStart,
       overBound: (tenant: Tenant) => this.tenants.overBound(tenant),
     }
   }
@@ -362,8 +363,9 @@ export class Runtime {
 
   #drop(live: LiveBatch): void {
     live.close()
-    if (this.#live.delete(live.id)) this.#leave(live)
-    this.#byQueue.delete(live.queue)
+    // A tenant that was taken up again at once has the same batch anew.
+    if (this.#live.get(live.id) === live) this.#live.delete(live.id)
+    if (this.#byQueue.delete(live.queue)) this.#leave(live)
     this.fair.forget(live.queue)
     const { parked } = live.queue
     for (let lane = parked.peek(); lane !== undefined; lane = parked.peek()) parked.remove(lane)
@@ -378,6 +380,6 @@ export class Runtime {
 
   /** An attempt that is still stopping holds a place at its host: a host that was forgotten would give it away twice. */
   #releaseHosts(live: LiveBatch): void {
-    if (live.attempts.size === 0 && !this.#live.has(live.id)) this.#hosts.release(live.queue)
+    if (live.attempts.size === 0 && this.#live.get(live.id) !== live) this.#hosts.release(live.queue)
   }
 }

@@ -47,6 +47,7 @@ export class Tenancy {
    */
   async handOver(tenantId: string, graceMs: number): Promise<boolean> {
     const tenant = this.#tenants.get(tenantId)
+    tenant.leaving = true
     tenant.queue.paused = true
     this.#runtime.fair.refresh(tenant.queue)
     await within(this.#clock, graceMs, this.#runtime.whenIdle(tenant))

@@ -31,6 +31,8 @@ export interface Tenant {
   cancelling: number
   /** Jobs that ignore their abort. */
   stuck: number
+  /** It is about to move: nothing more starts, whatever its settings say. */
+  leaving: boolean
   /** It is being deleted: nothing more enters. */
   closed: boolean
   /** It was deleted, or moved: what still runs of it is stopping, and leaves no trace. */
@@ -99,6 +101,7 @@ export class Tenants {
       drain: new DrainRate(),
       cancelling: 0,
       stuck: 0,
+      leaving: false,
       closed: false,
       deleted: false,
       moved: false,
@@ -115,7 +118,7 @@ export class Tenants {
     tenant.queue.cap = limits.maxConcurrency
     tenant.queue.weight = limits.weight
     tenant.queue.credit = Math.min(tenant.queue.credit, limits.weight)
-    tenant.queue.paused = settings.paused ?? false
+    tenant.queue.paused = tenant.leaving || (settings.paused ?? false)
     this.#pace(tenant.queue, limits.rate.jobsPerSecond)
     return tenant
   }

@@ -53,6 +53,8 @@ local function known(plan, cur)
   if plan.new == 0 then return cur[1] and true or false end
   plan.again = cur[1] and true or false
   if cur[1] and cur[1] ~= ARGV[plan.entry] then return nil, 'the batch number ' .. plan.no .. ' is taken' end
+  local holder = not plan.again and call('HGET', base .. 'ids', ARGV[plan.entry])
+  if holder then return nil, 'the batch is there as number ' .. holder end
   local used = ARGV[plan.entry + 4] ~= '' and call('HGET', base .. 'ik', ARGV[plan.entry + 4])
   if used and tonumber(string.match(used, '^%d+')) ~= plan.no then return nil, 'the Idempotency-Key was used' end
   return true

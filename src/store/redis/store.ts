@@ -105,6 +105,11 @@ export class RedisStore implements Store {
     await this.#inTurn(() => this.#writer.commit(group))
   }
 
+  /** A tenant is about to be taken up: what this process has refused of it before may have been accepted by another since. */
+  leaveBe(tenantId: string): void {
+    this.#writer.leaveBe(tenantId)
+  }
+
   storedBytes(tenantId: string): number {
     return this.#stored.get(tenantId) ?? 0
   }

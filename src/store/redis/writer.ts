@@ -85,6 +85,8 @@ export class Writer {
 
   /** Leave what was refused of a tenant to the record: this is a new owner, if by the same name. */
   leaveBe(tenantId: string): void {
+    // Also for who is about to take some of it back.
+    this.#uncertain.get(tenantId)?.clear()
     this.#uncertain.delete(tenantId)
   }
 

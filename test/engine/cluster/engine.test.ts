@@ -4,7 +4,7 @@ import type { Holdings } from '../../../src/engine/cluster/holdings.ts'
 import { type Peers, UnreachableError } from '../../../src/engine/cluster/router.ts'
 import type { BatchSubmission, BatchView } from '../../../src/engine/engine.ts'
 import type { LocalEngine } from '../../../src/engine/local/engine.ts'
-import { OverloadedError, ShuttingDownError } from '../../../src/errors.ts'
+import { OverloadedError, ShuttingDownError, TenantMovedError } from '../../../src/errors.ts'
 import type { BatchRow, Store } from '../../../src/store/store.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 
@@ -43,18 +43,19 @@ function world(answer: (method: string, args: unknown[], record: Map<string, str
     replay: async (_tenantId: string, { key }: { key: string }) => first.get(key) ?? null,
   } as unknown as LocalEngine
   const holdings = { take: async () => ({ owner: 'r2' }), leave: async () => undefined } as unknown as Holdings
+  const clock = new FakeClock()
   const engine = new ClusterEngine({
     local,
     store,
     holdings,
     peers,
     watches: { watch: async () => () => undefined },
-    clock: new FakeClock(),
+    clock,
     patienceMs: 5_000,
     connected: () => true,
     beforeDrain: async () => undefined,
   })
-  return { engine, asked, ids, record, first }
+  return { engine, clock, asked, ids, record, first }
 }
 
 describe('a submission whose owner dies before it answers', () => {
@@ -80,6 +81,33 @@ describe('a submission whose owner dies before it answers', () => {
     expect(await engine.submit('a', SUBMISSION)).toEqual({ id: 'answered' })
 
     expect(asked).toEqual(['submit', 'accepted', 'submit'])
+    expect(new Set(ids).size).toBe(1)
+  })
+
+  it('is answered from the record when its owner wrote it and then had the tenant no more', async () => {
+    const { engine, clock, asked, ids } = world((method, args, record) => {
+      if (method === 'accepted') return record.has(String(args[1])) ? { id: args[1] } : null
+      record.set((args[2] as { id: string }).id, 'accepted')
+      throw new TenantMovedError()
+    })
+
+    const submitted = engine.submit('a', SUBMISSION)
+    await clock.elapse(1_000)
+
+    expect([(await submitted).id, asked]).toEqual([ids[0], ['submit', 'accepted']])
+  })
+
+  it('is made where the tenant is now when its owner wrote nothing before it moved', async () => {
+    let tries = 0
+    const { engine, clock, asked, ids } = world((method) => {
+      if (method === 'submit' && tries++ === 0) throw new TenantMovedError()
+      return method === 'submit' ? { id: 'answered' } : null
+    })
+
+    const submitted = engine.submit('a', SUBMISSION)
+    await clock.elapse(1_000)
+
+    expect([(await submitted).id, asked]).toEqual(['answered', ['submit', 'accepted', 'submit']])
     expect(new Set(ids).size).toBe(1)
   })
 

@@ -70,3 +70,24 @@ overRedis('What a replica writes for a tenant that it does not own', () => {
     expect([cluster.floor.works, local.tenancy.hasWork(ACME)]).toEqual([[], false])
   })
 })
+
+overRedis('A replica that takes up a tenant', () => {
+  it('first lets be what it has refused of it before: another may have accepted that', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 1, spread: false })
+    const { store } = cluster.replicas[0]
+    const done: string[] = []
+    const { leaveBe, unfinished } = store
+    store.leaveBe = (tenantId) => {
+      done.push(`lets ${tenantId} be`)
+      leaveBe.call(store, tenantId)
+    }
+    store.unfinished = (tenantId) => {
+      done.push(`reads ${tenantId}`)
+      return unfinished.call(store, tenantId)
+    }
+
+    await cluster.submit([{}])
+
+    expect(done).toEqual(['lets acme be', 'reads acme'])
+  })
+})

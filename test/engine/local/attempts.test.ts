@@ -22,15 +22,20 @@ function start(kind: JobKind | null, spec: CommonSpec = { kind: 'test' }, header
   const running = new RunningAttempt({ startedAt: clock.now(), timers, onStuck: () => stuck.push(clock.now()) })
   const stuck: number[] = []
   const commits: (() => void)[] = []
+  /** Called before the work starts. */
+  const looks: (() => void)[] = []
   const services = {
     clock,
     timers,
     kinds: new Map(kind === null ? [] : [['test', kind]]),
     store: {},
     committed: () => new Promise<void>((resolve) => commits.push(resolve)),
+    beforeStart() {
+      for (const look of looks) look()
+    },
     overBound: () => null,
   }
-  return { clock, timers, live, running, stuck, commits, run: () => attempt(services, live, 0, running) }
+  return { looks, clock, timers, live, running, stuck, commits, run: () => attempt(services, live, 0, running) }
 }
 
 describe('attempt', () => {
@@ -68,6 +73,19 @@ describe('attempt', () => {
     const { run } = start(null)
 
     expect(await run()).toMatchObject({ type: 'threw', facts: { message: 'The kind test is not loaded any more.' } })
+  })
+
+  it('does not start what it may not start any more when its start is on disk', async () => {
+    let runs = 0
+    const kind = kindOf({ onRestart: () => 'fail', run: async () => ++runs })
+    const { commits, looks, running, clock, run } = start(kind)
+    looks.push(() => commits.length > 0 && running.abort('shutdown', clock.now()))
+
+    const end = run()
+    await turn()
+    commits[0]()
+
+    expect([await end, runs]).toEqual([{ type: 'unwound' }, 0])
   })
 
   it('starts work that must not be repeated only when its start is on disk', async () => {

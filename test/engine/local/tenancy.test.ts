@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { SubmitOptions } from '../../../src/engine/engine.ts'
+import type { AwayAttempt } from '../../../src/engine/local/attempts.ts'
 import { LocalEngine } from '../../../src/engine/local/engine.ts'
 import { TenantMovedError } from '../../../src/errors.ts'
 import { defineKind } from '../../../src/jobs/custom.ts'
-import type { CommonSpec, JobKind } from '../../../src/jobs/kind.ts'
+import { type CommonSpec, type JobKind, StopReason } from '../../../src/jobs/kind.ts'
 import { Vault } from '../../../src/secrets/vault.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { directStore } from '../../store/sqlite/direct-store.ts'
@@ -22,7 +23,7 @@ class Shared implements AsyncDisposable {
   reading: Promise<void> = Promise.resolve()
 
   /** A further engine, with what it began and what it was told to stop. */
-  join() {
+  join(beforeStart?: () => void) {
     const began: string[] = []
     const aborted: string[] = []
     const release = new Map<string, () => void>()
@@ -53,6 +54,7 @@ class Shared implements AsyncDisposable {
       tenantDefaults: { ...DEFAULTS, maxConcurrency: 2 },
       retentionMs: 1_000,
       durable: true,
+      beforeStart,
       events: { stuck: refuse, commitFailed: refuse, retentionFailed: refuse, secretUnreadable: refuse },
     })
     this.engines.push(engine)
@@ -139,6 +141,39 @@ describe('a tenant that is handed over', () => {
     await settled()
 
     expect([await handed, here.aborted]).toEqual([false, []])
+  })
+
+  it('starts nothing more whatever its settings become meanwhile, and goes on by them when it comes back', async () => {
+    await using shared = new Shared()
+    const here = shared.join()
+    await shared.submit(here.engine, ['a', 'b', 'c'])
+
+    const handed = here.engine.tenancy.handOver(ACME, 1_000)
+    here.engine.applyTenant(ACME, { maxConcurrency: 3, paused: false })
+    here.finish('a')
+    await settled()
+    expect(here.began).toEqual(['a', 'b'])
+    here.finish('b')
+    expect(await handed).toBe(true)
+
+    await here.engine.tenancy.adopt(ACME)
+    await settled()
+    expect(here.began).toEqual(['a', 'b', 'c'])
+  })
+
+  it('and taken up again at once by the same engine is there once the rest of it before has left', async () => {
+    await using shared = new Shared()
+    const here = shared.join()
+    const id = await shared.submit(here.engine, ['a'])
+
+    await here.engine.tenancy.handOver(ACME, 0)
+    await here.engine.tenancy.adopt(ACME)
+    await settled()
+
+    expect(here.engine.tenancy.hasWork(ACME)).toBe(true)
+    expect(here.engine.tenant(ACME).usage).toMatchObject({ running: 1, batches: 1 })
+    await here.engine.cancel(ACME, id, null)
+    expect(here.aborted).toEqual(['a', 'a'])
   })
 
   it('keeps its settings for when it comes back', async () => {
@@ -240,5 +275,21 @@ describe('a tenant that is lost', () => {
     const log = await shared.log(id)
     expect(log.filter((each) => each.startsWith('job.succeeded'))).toHaveLength(3)
     expect(log.at(-1)).toBe('batch.drained')
+  })
+})
+
+describe('an attempt of another engine', () => {
+  it('is not begun here by who has lost the right to it while its spec was read', async () => {
+    await using shared = new Shared()
+    const stop = new AbortController()
+    const here = shared.join(() => stop.abort(new StopReason('shutdown')))
+    const id = await shared.submit(shared.join().engine, ['a'])
+    const no = (await shared.store.batch(ACME, id))?.no ?? 0
+    const facts = { startedAt: 0, queuedMs: 0, tenantId: ACME, batchId: id, index: 0, attempt: 1, context: {} }
+    const away: AwayAttempt = { ...facts, no, onRestart: 'retry', traceparent: undefined }
+
+    const end = await here.engine.exchange.attempt(away, { signal: stop.signal, onRecorded: () => undefined })
+
+    expect([end, here.began]).toEqual([{ type: 'unwound' }, []])
   })
 })

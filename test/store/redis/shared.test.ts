@@ -218,6 +218,43 @@ describe.skipIf(NO_REDIS !== null)('RedisStore beside other writers', () => {
       client.disconnect()
     })
 
+    it('takes back nothing of a tenant that came back under the same name, before it is taken up', async () => {
+      await using proxy = await LossyProxy.start(server.port)
+      const client = new Redis({ port: proxy.port, host: '127.0.0.1', ...ONCE })
+      client.on('error', () => undefined)
+      await redis.set('gatherd:{acme}:owner', 'me')
+      const store = await RedisStore.open({ redis: client, owner: () => 'me' })
+      const refused = submission(2, 3, { idempotency: { key: 'k', hash: 'h', answer: '{}' } })
+      const lost = proxy.loseAnswer((request) => isCommit(request) && request.includes(refused.batches[0].id))
+      await expect(store.commit(refused)).rejects.toThrow(StoreError)
+      store.leaveBe('acme')
+      await lost
+
+      const read = async () => [await store.idempotent('acme', 'k'), await store.batch('acme', refused.batches[0].id)]
+      const asked = async (): Promise<unknown[]> => await read().catch(asked)
+
+      expect(await asked()).toEqual([expect.objectContaining({ answer: '{}' }), expect.objectContaining({ no: 2 })])
+      client.disconnect()
+    })
+
+    it('does not write a batch a second time under another number', async () => {
+      const store = await RedisStore.open({ redis })
+      const first = submission(1, 1)
+      await store.commit(first)
+      const [{ id }] = first.batches
+      const again = submission(2, 1)
+      again.batches[0] = { ...again.batches[0], id }
+      const before = await dump()
+
+      await expect(store.commit(again)).rejects.toThrow('the batch is there as number 1')
+      // It takes back what it refused, and leaves what is there.
+      expect(await store.idempotent('acme', 'k')).toBeNull()
+      expect((await store.batch('acme', id))?.no).toBe(1)
+      const known = ['gatherd:no:2', 'gatherd:{acme}:t']
+      const after = (await dump()).filter(([key]) => !known.includes(String(key)))
+      expect(after).toEqual(before.filter(([key]) => !known.includes(String(key))))
+    })
+
     it('does not do a write that a later one has overtaken', async () => {
       const store = await RedisStore.open({ redis })
       await store.commit(submission(1, 1))
