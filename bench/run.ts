@@ -1,36 +1,46 @@
-// npm run bench: the measures of docs/performance.md; --only P1,P7 for some of them. P1, P2 and guard need nginx, cluster also redis-server.
-import { parseArgs } from 'node:util'
-import { acceptance } from './accept.ts'
-import { cluster, QUICK, WHOLE } from './cluster.ts'
-import { guarding } from './guard.ts'
-import { neighbour } from './neighbour.ts'
-import { recovery } from './recovery.ts'
-import { throughput } from './throughput.ts'
+// npm run bench: the measures of docs/performance.md. --only P1,P7 for some, --quick for less, --write for docs/benchmarks. See args.ts.
+import { writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { asked, commandOf } from './args.ts'
+import { GROUPS, MEASURES, USUAL } from './measures.ts'
+import { draw, keep } from './report/folder.ts'
+import type { Outcome } from './report/measure.ts'
+import { printed } from './report/print.ts'
+import { plainTable, verdictCells } from './report/table.ts'
+import { take } from './take.ts'
 
-const MEASURES = ['P1', 'P2', 'P5', 'P7', 'P10', 'guard', 'cluster']
+const FOLDER = process.env.BENCH_FOLDER ?? fileURLToPath(new URL('../docs/benchmarks', import.meta.url))
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: MEASURES.join() },
-    rounds: { type: 'string' },
-    // Of P5: sleeps, drips, bodies, streams, submissions. Of cluster: throughput, memory, latency, cancel.
-    cases: { type: 'string', default: '' },
-    count: { type: 'string', default: '30000' },
-    // Of cluster: one round, and less of everything.
-    quick: { type: 'boolean', default: false },
-  },
-})
-const rounds = Number(values.rounds ?? 3)
-const cases = values.cases.split(',').filter(Boolean)
-const wanted = new Set(values.only.split(','))
-for (const name of wanted) if (!MEASURES.includes(name)) throw new Error(`There is no ${name}, only ${MEASURES}.`)
+const ids = MEASURES.map(({ id }) => id)
+const plan = {
+  ...asked(process.argv.slice(2), { ids, usual: USUAL, groups: GROUPS }),
+  say: (text: string) => console.error(text),
+}
 
-if (wanted.has('P1') || wanted.has('P2')) await throughput(wanted, rounds, Number(values.count))
-if (wanted.has('P5')) await neighbour(rounds, cases)
-if (wanted.has('guard')) await guarding(rounds, Number(values.count))
-if (wanted.has('P7')) await acceptance(rounds)
-if (wanted.has('P10')) await recovery(rounds)
-if (wanted.has('cluster')) {
-  const size = values.quick ? QUICK : WHOLE
-  await cluster({ ...size, rounds: Number(values.rounds ?? size.rounds), parts: cases })
+if (plan.draw) await draw(FOLDER, ids)
+else await measure()
+
+async function measure(): Promise<void> {
+  if (plan.json !== undefined) await writeFile(plan.json, '[]\n')
+  const outcomes: Outcome[] = []
+  for (const each of MEASURES.filter(({ id }) => plan.only.includes(id))) {
+    const outcome = await take(each, plan, commandOf(each.id, plan))
+    if (outcome === null) process.exitCode = 1
+    else outcomes.push(outcome)
+    // What was measured is kept, whatever becomes of the rest.
+    if (outcome !== null && plan.write) await keep(FOLDER, [outcome], ids)
+    if (outcome !== null) console.log(printed(outcome))
+  }
+  if (plan.json !== undefined) await writeFile(plan.json, `${JSON.stringify(outcomes, null, 2)}\n`)
+  console.log(`\n${plainTable(summary(outcomes))}`)
+}
+
+function summary(outcomes: readonly Outcome[]): string[][] {
+  const seconds = outcomes.reduce((sum, each) => sum + each.seconds, 0)
+  const rows = outcomes.flatMap((outcome) =>
+    verdictCells(outcome)
+      .slice(1)
+      .map((row) => [outcome.id, ...row]),
+  )
+  return [[`${Math.round(seconds)} s`, 'target', 'found', ''], ...rows]
 }

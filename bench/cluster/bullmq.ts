@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { ended } from '../service.ts'
-import { cpuMs } from './cpu.ts'
+import { cpuMs } from '../machine/proc.ts'
+import { ended } from '../machine/service.ts'
 import { type BenchRedis, startRedis } from './redis.ts'
 import type { Job, Shape, System } from './system.ts'
 

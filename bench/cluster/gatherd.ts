@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os'
-import { type BenchService, call, startService } from '../service.ts'
-import { cpuMs } from './cpu.ts'
+import { cpuMs } from '../machine/proc.ts'
+import { type BenchService, call, startService } from '../machine/service.ts'
 import { type BenchRedis, startRedis } from './redis.ts'
 import type { Job, Shape, System } from './system.ts'
 

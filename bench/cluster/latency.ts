@@ -1,6 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { quantile } from '../figures.ts'
-import { call } from '../service.ts'
+import { call } from '../machine/service.ts'
 import { BullMq } from './bullmq.ts'
 import { Gatherd } from './gatherd.ts'
 import type { Table } from './table.ts'

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { HINT, needRedisServer } from '../../scripts/redis-server.ts'
-import { freePort } from '../nginx.ts'
-import { ended } from '../service.ts'
+import { freePort } from '../machine/nginx.ts'
+import { ended } from '../machine/service.ts'
+import { MissingTool } from '../machine/tool.ts'
 
 /** What a redis-server has used since it started. */
 export interface RedisUsage {
@@ -26,10 +27,10 @@ export interface BenchRedis extends AsyncDisposable {
   forgetCommands(): Promise<void>
 }
 
-/** Start one on a free port of 127.0.0.1. @throws when there is no redis-server. */
+/** Start one on a free port of 127.0.0.1. @throws {MissingTool} when there is no redis-server. */
 export async function startRedis(): Promise<BenchRedis> {
   const binary = needRedisServer()
-  if (binary === null) throw new Error(HINT)
+  if (binary === null) throw new MissingTool(HINT)
   const dir = await mkdtemp(join(tmpdir(), 'gatherd-bench-redis-'))
   const port = await freePort()
   const child = spawn(binary, settings(port, dir), { stdio: 'ignore' })

@@ -1,5 +1,7 @@
-import { loadavg } from 'node:os'
-import { median } from '../figures.ts'
+import type { Book } from '../report/book.ts'
+
+/** What the series of our share of the rival's jobs per second is called, after its row. */
+export const SHARE = 'share of BullMQ'
 
 /** Whom the others are compared with. */
 const OURS = 'gatherd'
@@ -10,43 +12,27 @@ type Figures = Map<string, number[]>
 export class Table {
   readonly #measures = new Map<string, Map<string, Figures>>()
 
+  /** Write down figures of a system, a round each. */
   add(measure: string, row: string, system: string, ...figures: number[]): void {
     const rows = at(this.#measures, measure, () => new Map<string, Figures>())
-    at(
-      at(rows, row, () => new Map<string, number[]>()),
-      system,
-      () => [],
-    ).push(...figures)
+    const systems = at(rows, row, () => new Map<string, number[]>())
+    at(systems, system, () => []).push(...figures)
   }
 
-  /** The medians with what they lie between, a table for each measure, and all of it as one line of JSON. */
-  print(): void {
-    for (const [measure, rows] of this.#measures) {
-      console.log(`\n${measure}`)
-      for (const [row, systems] of rows)
-        for (const line of linesOf(measure, systems)) console.log(`  ${row.padEnd(32)} ${line}`)
-    }
-    console.log(`\nload ${loadavg().map((load) => load.toFixed(1))}`)
-    console.log(
-      JSON.stringify(this.#measures, (_, value) => (value instanceof Map ? Object.fromEntries(value) : value)),
-    )
+  /** All of it, what is measured as the unit; and of jobs per second our share, round by round, of the faster rival's. */
+  write(book: Book): void {
+    for (const [measure, rows] of this.#measures)
+      for (const [row, systems] of rows) {
+        for (const [name, figures] of systems)
+          for (const figure of figures) book.add(`${row}: ${name}`, measure, figure)
+        if (measure === 'jobs/s') for (const share of shares(systems)) book.add(`${row}: ${SHARE}`, '×', share)
+      }
   }
 }
 
-function linesOf(measure: string, systems: Figures): string[] {
-  const ours = systems.get(OURS)
-  // The rival's best is what counts.
-  const rivals = [...systems].filter(([name]) => name.startsWith('BullMQ')).map(([, figures]) => median(figures))
-  const best = measure.startsWith('jobs/s') ? Math.max(...rivals) : Math.min(...rivals)
-  return Array.from(systems, ([name, figures]) => {
-    const [low, high] = [Math.min(...figures), Math.max(...figures)].map(shown)
-    const ratio = figures === ours && rivals.length > 0 ? `  ${(median(figures) / best).toFixed(2)} of BullMQ` : ''
-    return `${name.padEnd(20)} ${shown(median(figures)).padStart(9)}  (${low}–${high})${ratio}`
-  })
-}
-
-function shown(figure: number): string {
-  return figure >= 100 ? Math.round(figure).toLocaleString('en') : figure.toFixed(2)
+function shares(systems: Figures): number[] {
+  const rivals = [...systems].filter(([name]) => name !== OURS).map(([, figures]) => figures)
+  return (systems.get(OURS) ?? []).map((figure, round) => figure / Math.max(...rivals.map((each) => each[round])))
 }
 
 function at<K, V>(map: Map<K, V>, key: K, make: () => V): V {

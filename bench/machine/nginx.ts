@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { MissingTool } from './tool.ts'
 
 /** An nginx of our own that answers every request with two bytes. */
 export interface Nginx extends AsyncDisposable {
@@ -19,7 +20,7 @@ export async function freePort(): Promise<number> {
   return address.port
 }
 
-/** Start nginx with one worker on a free port of 127.0.0.1. @throws when nginx is not installed. */
+/** Start nginx with one worker on a free port of 127.0.0.1. @throws {MissingTool} when nginx is not installed. */
 export async function startNginx(): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'gatherd-nginx-'))
   const port = await freePort()
@@ -42,7 +43,7 @@ http {
 
 async function answers(url: string, child: ChildProcess): Promise<void> {
   const failed = new Promise<never>((_resolve, reject) => {
-    child.once('error', () => reject(new Error('nginx is not installed (apt-get install nginx)')))
+    child.once('error', () => reject(new MissingTool('nginx is not installed (apt-get install nginx)')))
     child.once('exit', (status) => reject(new Error(`nginx ended with ${status}`)))
   })
   failed.catch(() => {

@@ -1,6 +1,6 @@
 // Loaded before the service (--import) by the measure of what the guard costs, and by nothing else: every question is answered with yes.
-import { Guard, type Passage } from '../src/egress/guard/guard.ts'
-import { hostOfUrl, portOf } from '../src/egress/url.ts'
+import { Guard, type Passage } from '../../src/egress/guard/guard.ts'
+import { hostOfUrl, portOf } from '../../src/egress/url.ts'
 
 Guard.prototype.passes = () => true
 Guard.prototype.checkUrl = (_tenantId, text, base) =>

@@ -1,9 +1,10 @@
+// P7: how long an acceptance takes.
 import { Agent, type Dispatcher } from 'undici'
-import { quantile } from './figures.ts'
-import { holdingOrigin } from './origin.ts'
-import { type BenchService, call, startService } from './service.ts'
-
-const ADMIN_KEY = 'the-operators-key-of-a-benchmark-run'
+import { quantile } from '../figures.ts'
+import { holdingOrigin } from '../machine/origin.ts'
+import { type BenchService, call, startService } from '../machine/service.ts'
+import { ADMIN_KEY, pause } from '../machine/tenants.ts'
+import type { Measure } from '../report/measure.ts'
 
 /** Submissions of one size: so many requests, one after the other, and what their 202 may take. */
 interface Series {
@@ -12,40 +13,43 @@ interface Series {
   requests: number
   /** Drained after this many requests: the queue has a bound. */
   drainEvery: number
-  target: string
 }
 
 const SERIES: Series[] = [
-  { name: '1,000 jobs', jobs: 1_000, requests: 200, drainEvery: 20, target: '8 / 25' },
-  { name: '1 job', jobs: 1, requests: 2_000, drainEvery: 2_000, target: '2 / 8' },
+  { name: '1,000 jobs', jobs: 1_000, requests: 200, drainEvery: 20 },
+  { name: '1 job', jobs: 1, requests: 2_000, drainEvery: 2_000 },
 ]
 
 /**
  * P7: how long the 202 of a batch takes, fsynced, on one kept connection, one request after the other. `paused`: nothing
  * of it runs, so that it is acceptance alone that is measured; `running`: the fetches of the batches before run meanwhile.
  */
-export async function acceptance(rounds: number): Promise<void> {
-  const table = new Map<string, number[]>()
-  for (let round = 1; round <= rounds; round++) {
-    await using origin = await holdingOrigin()
-    origin.release()
-    await using service = await startService({ env: { GATHERD_ADMIN_KEY: ADMIN_KEY } })
-    for (const paused of [true, false]) {
-      await pause(service, paused)
-      for (const series of SERIES) {
-        const name = `${series.name}, ${paused ? 'paused' : 'running'} (target ${series.target})`
-        const took = await submitAll(service, series, { url: origin.url, paused })
-        table.set(name, [...(table.get(name) ?? []), ...took])
-        console.error(`round ${round}: ${name}: ${told(took)}`)
+export const acceptance: Measure = {
+  id: 'P7',
+  title: '202 of a batch, fsynced',
+  targets: [
+    { series: '1,000 jobs, paused, p50', most: 8 },
+    { series: '1,000 jobs, paused, p99', most: 25 },
+    { series: '1 job, paused, p50', most: 2 },
+    { series: '1 job, paused, p99', most: 8 },
+  ],
+  async run(book, { rounds, quick, say }) {
+    for (let round = 1; round <= rounds; round++) {
+      await using origin = await holdingOrigin()
+      origin.release()
+      await using service = await startService({ env: { GATHERD_ADMIN_KEY: ADMIN_KEY } })
+      for (const paused of [true, false]) {
+        await pause(service, paused)
+        for (const series of SERIES) {
+          const requests = quick ? series.requests / 10 : series.requests
+          const took = await submitAll(service, { ...series, requests }, { url: origin.url, paused })
+          const name = `${series.name}, ${paused ? 'paused' : 'running'}`
+          for (const q of [0.5, 0.99]) book.add(`${name}, p${q * 100}`, 'ms', quantile(took, q))
+          say(`  round ${round}: ${name}: ${took.length} requests`)
+        }
       }
     }
-  }
-  for (const [name, took] of table) console.log(`P7 ${name.padEnd(44)} p50 / p99 ${told(took)} of ${took.length}`)
-}
-
-/** Let the tenant's jobs start, or none of them. */
-async function pause(service: BenchService, paused: boolean): Promise<void> {
-  await call({ ...service, key: ADMIN_KEY }, 'PUT', '/v1/admin/tenants/default', { paused })
+  },
 }
 
 async function submitAll(service: BenchService, series: Series, how: { url: string; paused: boolean }) {
@@ -95,8 +99,4 @@ class Connection implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.close()
   }
-}
-
-function told(took: readonly number[]): string {
-  return `${quantile(took, 0.5).toFixed(1)} / ${quantile(took, 0.99).toFixed(1)} ms`
 }

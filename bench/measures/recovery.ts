@@ -1,11 +1,13 @@
+// P10: a crash, and how soon jobs run again.
 import { rm } from 'node:fs/promises'
-import { spread } from './figures.ts'
-import { type HoldingOrigin, holdingOrigin } from './origin.ts'
-import { type BenchService, call, ended, newDataDir, startService } from './service.ts'
+import { BATCH, look, submit, untilDrained } from '../machine/batches.ts'
+import { type HoldingOrigin, holdingOrigin } from '../machine/origin.ts'
+import { type BenchService, call, ended, newDataDir, startService } from '../machine/service.ts'
+import type { Measure } from '../report/measure.ts'
 
 const RUNNING = 64
 const QUEUED = 100_000
-const BATCH = 1_000
+const FIRST_REQUEST = 'first request at the target'
 
 /** The queue has room for all jobs, and the log says when each stage of the start was over. */
 const ENV = {
@@ -17,13 +19,6 @@ const ENV = {
 /** What the log says of a start, in order; it says more. */
 const LOGGED = new Set(['starting', 'store open, engine loaded', 'went on with what was left'])
 
-/** What of a batch matters here. */
-interface BatchSeen {
-  id: string
-  counts: { total: number; running: number; queued: number; succeeded: number }
-  drainedAt: string | null
-}
-
 /** When each stage of a start was over, in milliseconds after the process was spawned; in order. */
 type Stages = Map<string, number>
 
@@ -31,43 +26,50 @@ type Stages = Map<string, number>
  * P10: `kill -9` with 100,000 jobs queued and 64 running, to the first job started again. What counts is when the target
  * of the jobs sees its first request, by its own clock: that cannot be claimed too early, as the stamp in the record can.
  */
-export async function recovery(rounds: number): Promise<void> {
-  const table = new Map<string, number[]>()
-  for (let round = 1; round <= rounds; round++) {
-    const { stages, lost } = await crashAndRecover()
-    for (const [stage, at] of stages) table.set(stage, [...(table.get(stage) ?? []), at])
-    const told = Array.from(stages, ([stage, at]) => `${stage} ${Math.round(at)}`).join(', ')
-    console.error(`round ${round}: ${told} ms; lost: ${lost}`)
-  }
-  for (const [stage, figures] of table) console.log(`P10 ${stage.padEnd(44)} ${spread(figures)}`)
+export const recovery: Measure = {
+  id: 'P10',
+  title: 'kill -9 with 100,000 jobs queued and 64 running, to the first job started again',
+  targets: [
+    { series: FIRST_REQUEST, most: 1_000 },
+    { series: 'jobs lost', most: 0 },
+  ],
+  async run(book, { rounds, quick, say }) {
+    const queued = quick ? QUEUED / 10 : QUEUED
+    if (quick) book.skip(`${QUEUED} queued jobs`, `--quick has ${queued}`)
+    for (let round = 1; round <= rounds; round++) {
+      const { stages, lost } = await crashAndRecover(queued)
+      for (const [stage, at] of stages) book.add(stage, 'ms', at)
+      book.add('jobs lost', 'jobs', lost)
+      say(
+        `  round ${round}: ${Array.from(stages, ([stage, at]) => `${stage} ${Math.round(at)}`).join(', ')} ms; lost: ${lost}`,
+      )
+    }
+  },
 }
 
-async function crashAndRecover(): Promise<{ stages: Stages; lost: number }> {
+async function crashAndRecover(queued: number): Promise<{ stages: Stages; lost: number }> {
   const dataDir = await newDataDir()
   try {
     await using origin = await holdingOrigin()
     const before = await startService({ env: ENV, kept: { dataDir } })
-    const ids = await fill(before, origin)
+    const ids = await fill(before, origin, queued)
     await ended(before.process, 'SIGKILL')
     origin.forget()
     const firstRequest = origin.holds(RUNNING)
     await using service = await startService({ env: ENV, kept: { dataDir, key: before.key } })
     const stages = await stagesOf(service, ids[0], await firstRequest)
-    return { stages, lost: await lost(service, ids, origin) }
+    return { stages, lost: await lost(service, ids, origin, queued + RUNNING) }
   } finally {
     await rm(dataDir, { recursive: true, force: true })
   }
 }
 
 /** Submit all jobs; resolves when as many run as may, with the ids of the batches. */
-async function fill(service: BenchService, origin: HoldingOrigin): Promise<string[]> {
+async function fill(service: BenchService, { url, holds }: HoldingOrigin, queued: number): Promise<string[]> {
   const ids: string[] = []
-  for (let left = QUEUED + RUNNING; left > 0; left -= BATCH) {
-    const jobs = Array.from({ length: Math.min(BATCH, left) }, (_, i) => ({ kind: 'fetch', url: `${origin.url}${i}` }))
-    // The service answers a submission with the batch.
-    ids.push(((await call(service, 'POST', '/v1/batches', { jobs })) as BatchSeen).id)
-  }
-  await origin.holds(RUNNING)
+  for (let left = queued + RUNNING; left > 0; left -= BATCH)
+    ids.push(await submit(service, { kind: 'fetch', url }, Math.min(BATCH, left)))
+  await holds(RUNNING)
   return ids
 }
 
@@ -80,7 +82,7 @@ async function stagesOf(service: BenchService, firstBatch: string, seenByTarget:
   const known = lines.filter(({ msg }) => LOGGED.has(msg))
   const stages = new Map(known.map(({ time, msg }) => [msg, Date.parse(time) - spawnedAt]))
   stages.set('first job.started, by its stamp', startedAt - spawnedAt)
-  stages.set('first request at the target (P10)', seenByTarget - spawnedAt)
+  stages.set(FIRST_REQUEST, seenByTarget - spawnedAt)
   return stages.set('listening', listeningAt - spawnedAt)
 }
 
@@ -94,28 +96,11 @@ async function firstStart(service: BenchService, batchId: string): Promise<numbe
 }
 
 /** How many of the jobs are not there any more, or do not come to a good end when their target answers. */
-async function lost(service: BenchService, ids: string[], origin: HoldingOrigin): Promise<number> {
-  const jobs = QUEUED + RUNNING
-  const seen = await Promise.all(ids.map((id) => batchOf(service, id)))
-  const there = sum(seen, ({ counts }) => counts.running + counts.queued)
+async function lost(service: BenchService, ids: string[], origin: HoldingOrigin, jobs: number): Promise<number> {
+  const seen = await Promise.all(ids.map((id) => look(service, id)))
+  const there = seen.reduce((sum, { counts }) => sum + counts.running + counts.queued, 0)
   origin.release()
   let done = 0
-  for (const id of ids) done += (await drained(service, id)).counts.succeeded
+  for (const id of ids) done += (await untilDrained(service, id)).counts.succeeded
   return Math.max(jobs - there, jobs - done)
-}
-
-async function batchOf(service: BenchService, id: string, wait = 0): Promise<BatchSeen> {
-  // Of the batch only these fields matter.
-  return (await call(service, 'GET', `/v1/batches/${id}`, undefined, { prefer: `wait=${wait}` })) as BatchSeen
-}
-
-async function drained(service: BenchService, id: string): Promise<BatchSeen> {
-  for (;;) {
-    const batch = await batchOf(service, id, 60)
-    if (batch.drainedAt !== null) return batch
-  }
-}
-
-function sum<T>(items: readonly T[], figure: (item: T) => number): number {
-  return items.reduce((total, item) => total + figure(item), 0)
 }

@@ -9,6 +9,8 @@ export interface BenchService extends AsyncDisposable {
   url: string
   key: string
   process: ChildProcess
+  /** Where its store is. */
+  dataDir: string
   /** When the process was spawned, in milliseconds since the epoch, as all stamps of the benchmarks. */
   spawnedAt: number
   /** When its greeting was read. */
@@ -23,6 +25,8 @@ export interface Start {
   nodeArgs?: string[]
   /** Settings on top of the defaults. */
   env?: Record<string, string>
+  /** Let it be asked what it sees of itself: see `ask`. */
+  inside?: boolean
   /** A data directory that outlives the service, and its key if there is one. Default: a scratch one. */
   kept?: { dataDir: string; key?: string }
 }
@@ -33,11 +37,17 @@ export function newDataDir(): Promise<string> {
 }
 
 /** Start `gatherd serve` on a free port; resolves when it listens. */
-export async function startService({ env = {}, nodeArgs = [], kept }: Start = {}): Promise<BenchService> {
+export async function startService({
+  env = {},
+  nodeArgs = [],
+  inside = false,
+  kept,
+}: Start = {}): Promise<BenchService> {
   const dataDir = kept?.dataDir ?? (await newDataDir())
   // Another checkout's, to compare with.
-  const main = process.env.BENCH_MAIN ?? new URL('../src/main.ts', import.meta.url).pathname
-  const args = [...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []), ...nodeArgs, main, 'serve']
+  const main = process.env.BENCH_MAIN ?? new URL('../../src/main.ts', import.meta.url).pathname
+  const seeing = inside ? ['--import', new URL('./inside.ts', import.meta.url).href] : []
+  const args = [...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []), ...seeing, ...nodeArgs, main, 'serve']
   const settings = {
     GATHERD_DATA_DIR: dataDir,
     GATHERD_PORT: '0',
@@ -48,7 +58,7 @@ export async function startService({ env = {}, nodeArgs = [], kept }: Start = {}
   const spawnedAt = Date.now()
   const child = spawn(process.execPath, args, {
     env: { ...process.env, ...settings },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit', ...(inside ? (['ipc'] as const) : [])],
   })
   const { url, key, printed } = await greeted(child, kept?.key)
   const listeningAt = Date.now()
@@ -56,7 +66,7 @@ export async function startService({ env = {}, nodeArgs = [], kept }: Start = {}
     await ended(child, 'SIGTERM')
     if (kept === undefined) await rm(dataDir, { recursive: true, force: true })
   }
-  return { url, key, process: child, spawnedAt, listeningAt, printed, [Symbol.asyncDispose]: end }
+  return { url, key, dataDir, process: child, spawnedAt, listeningAt, printed, [Symbol.asyncDispose]: end }
 }
 
 /** Resolves with what the greeting says, once it does. */

@@ -1,0 +1,10 @@
+import type { Outcome } from './measure.ts'
+import { curveCells, plainTable, seriesCells, verdictCells } from './table.ts'
+
+/** All that there is to read about an outcome on a terminal. */
+export function printed(outcome: Outcome): string {
+  const { id, title, skipped } = outcome
+  const tables = [seriesCells(outcome), curveCells(outcome), verdictCells(outcome)]
+  const left = skipped.map(({ name, why }) => `not measured: ${name}: ${why}`)
+  return [`\n${id}  ${title}`, ...tables.filter((cells) => cells.length > 0).map(plainTable), ...left].join('\n')
+}

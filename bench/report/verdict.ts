@@ -1,0 +1,50 @@
+import { ratios, type Spread, shown, spreadOf, told } from '../figures.ts'
+import { type Findings, seriesOf } from './book.ts'
+
+/** What a figure must be. */
+export interface Target {
+  /** The series that it is about. */
+  series: string
+  /** The series of whose figure, of the same round, it is a share. Default: it is a figure of its own. */
+  per?: string
+  /** It must not be more. */
+  most?: number
+  /** It must not be less. */
+  least?: number
+}
+
+/** How a target was met. */
+export interface Verdict {
+  target: string
+  /** The figure or the ratio, by the rounds; NaN when it was not measured. */
+  found: Spread
+  /** `found`, to be read. */
+  told: string
+  verdict: 'met' | 'missed' | 'not measured'
+}
+
+/** Judge by the median of the rounds, which is what the targets are given for. */
+export function judge(findings: Findings, target: Target): Verdict {
+  const { figures, unit } = seriesOf(findings, target.series)
+  const found = spreadOf(target.per === undefined ? figures : ratios(figures, seriesOf(findings, target.per).figures))
+  const text = {
+    target: textOf(target, unit),
+    found,
+    told: `${told(found)}${target.per === undefined ? ` ${unit}` : ' ×'}`,
+  }
+  if (Number.isNaN(found.median)) return { ...text, told: '–', verdict: 'not measured' }
+  const met = found.median <= (target.most ?? Infinity) && found.median >= (target.least ?? -Infinity)
+  return { ...text, verdict: met ? 'met' : 'missed' }
+}
+
+/** Where the target lies in the unit of its series, to be drawn; NaN when what it is a share of was not measured. */
+export function boundOf(findings: Findings, { per, most, least }: Target): number {
+  const bound = most ?? least ?? Number.NaN
+  return per === undefined ? bound : bound * spreadOf(seriesOf(findings, per).figures).median
+}
+
+function textOf({ series, per, most, least }: Target, unit: string): string {
+  const sign = most === undefined ? '≥' : '≤'
+  const bound = shown(most ?? least ?? Number.NaN)
+  return per === undefined ? `${series} ${sign} ${bound} ${unit}`.trim() : `${series} ${sign} ${bound} × ${per}`
+}
