@@ -10,6 +10,7 @@ import { events } from './events.ts'
 import { health } from './health.ts'
 import { jobs } from './jobs.ts'
 import { lifecycle } from './lifecycle.ts'
+import { metrics } from './metrics.ts'
 import type { RouteParts } from './parts.ts'
 import { tenant } from './tenant.ts'
 import { validate } from './validate.ts'
@@ -28,7 +29,7 @@ export const routes: FastifyPluginAsync<RouteParts> = async (app, parts) => {
     guard(keyed, { keys: parts.keys, failures: new FailedKeys({ clock: parts.clock }) })
     limitRequests(keyed, parts)
     keyed.addHook('onRequest', acceptable)
-    for (const plugin of [batches, validate, lifecycle, events, jobs, tenant, admin])
+    for (const plugin of [batches, validate, lifecycle, events, jobs, tenant, admin, metrics])
       await keyed.register(plugin, parts)
   })
 }

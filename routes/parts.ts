@@ -7,6 +7,7 @@ import type { Observers } from '../src/http/observers.ts'
 import type { RequestLimits } from '../src/http/rate-limit.ts'
 import type { UnreadBytes } from '../src/http/unread.ts'
 import type { Turns } from '../src/json/turns.ts'
+import type { Metrics } from '../src/metrics/metrics.ts'
 import type { JobSchema } from '../src/schema/jobs.ts'
 import type { TenantBody } from '../src/schema/requests.ts'
 import type { DirectoryStore } from '../src/store/store.ts'
@@ -29,4 +30,6 @@ export interface RouteParts {
   unread: UnreadBytes
   /** The requests of each tenant. */
   limits: RequestLimits
+  /** What is measured. */
+  metrics: Metrics
 }

@@ -25,6 +25,8 @@ import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { Turns } from './json/turns.ts'
 import { buildLogger } from './log.ts'
+import { HttpCounts, httpReadings } from './metrics/http-counts.ts'
+import { Metrics } from './metrics/metrics.ts'
 import type { OnRefused } from './refusals.ts'
 import { buildJobSchema } from './schema/jobs.ts'
 import { type EgressEntryCheck, tenantBody } from './schema/requests.ts'
@@ -44,6 +46,8 @@ export interface AppParts {
   logger: FastifyBaseLogger
   /** Told of a submission or append whose destinations are refused. */
   onRefused: OnRefused
+  /** Shows what is measured here as well, at `/metrics`. Absent: this alone. */
+  metrics?: Metrics
   /** Shown in the OpenAPI document. */
   version?: string
   /** What the container of the process may have in memory, as Node tells it; absent: nobody knows. */
@@ -83,11 +87,14 @@ export function buildApp(parts: AppParts): FastifyInstance {
   const turns = new Turns()
   prepare(app, newId, turns)
   boundConnections(app, config, parts.clock)
-  boundBodies(app, config, parts.clock)
-  logAnswers(app, parts.clock)
+  const bodies = boundBodies(app, config, parts.clock)
+  const counts = new HttpCounts()
+  logAnswers(app, parts.clock, counts)
   tellRefusals(app, parts.onRefused)
   shedUnderPressure(app, config, { clock: parts.clock, memoryLimitBytes: parts.memoryLimitBytes })
-  serve(app, { ...parts, turns }, closingSignal(app, parts.clock))
+  const { observers, unread, metrics } = serve(app, { ...parts, turns }, closingSignal(app, parts.clock))
+  metrics.add(() => counts.readings())
+  metrics.add(() => httpReadings({ observers, unread, bodies, isPressed: () => app.isPressed() }))
   return app
 }
 
@@ -110,6 +117,7 @@ function prepare(app: FastifyInstance, newId: () => string, turns: Turns): void 
   app.decorateRequest('tenantId', '')
   app.decorateRequest('session', null)
   app.decorateRequest('answerType', '')
+  app.decorateReply('problemCode', undefined)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
   takeJsonOnly(app, turns)
@@ -117,7 +125,7 @@ function prepare(app: FastifyInstance, newId: () => string, turns: Turns): void 
   answerForNode(app, newId)
 }
 
-function serve(app: FastifyInstance, parts: AppParts & { turns: Turns }, closing: AbortSignal): void {
+function serve(app: FastifyInstance, parts: AppParts & { turns: Turns }, closing: AbortSignal) {
   const jobSchema = buildJobSchema(parts.kinds)
   const tenant = tenantBody(parts.egressProblem)
   const bodies = { ...submissionSchemas(jobSchema.job, parts.config), tenant }
@@ -135,7 +143,9 @@ function serve(app: FastifyInstance, parts: AppParts & { turns: Turns }, closing
     // The bar above the page has Swagger's logo and a field for another document, and this page has but one.
     theme: { title: 'gatherd', css: [{ filename: 'gatherd.css', content: '.swagger-ui .topbar { display: none }' }] },
   })
-  void app.register(routes, { ...parts, jobSchema, bodies, observers, unread, limits })
+  const { metrics = new Metrics() } = parts
+  void app.register(routes, { ...parts, jobSchema, bodies, observers, unread, limits, metrics })
+  return { observers, unread, metrics }
 }
 
 /** What a submission is refused for, once for all of its jobs. A dry run answers with it, and is none. */
@@ -147,13 +157,16 @@ function tellRefusals(app: FastifyInstance, onRefused: OnRefused): void {
 }
 
 /** One line an answer, and of the request only its method and the route's pattern: ids, queries and bodies stay out. */
-function logAnswers(app: FastifyInstance, clock: Clock): void {
+function logAnswers(app: FastifyInstance, clock: Clock, counts: HttpCounts): void {
   const starts = new WeakMap<object, number>()
   app.addHook('onRequest', async (request) => void starts.set(request, clock.now()))
   app.addHook('onResponse', async (request, reply) => {
     const { method, tenantId, routeOptions } = request
-    const ms = Math.round(clock.now() - (starts.get(request) ?? clock.now()))
-    request.log.info({ method, route: routeOptions.url ?? null, status: reply.statusCode, tenantId, ms }, 'answered')
+    const ms = clock.now() - (starts.get(request) ?? clock.now())
+    const { url: route } = routeOptions
+    counts.answered({ method, route, status: reply.statusCode, ms, problem: reply.problemCode })
+    const facts = { method, route: route ?? null, status: reply.statusCode, tenantId, ms: Math.round(ms) }
+    request.log.info(facts, 'answered')
   })
 }
 

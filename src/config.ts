@@ -1,6 +1,17 @@
 import type { z } from 'zod'
 import { EGRESS_TABLE } from './config/egress.ts'
-import { adminKey, choice, optional, rate, redisUrl, secretKey, text, trustProxy, whole } from './config/forms.ts'
+import {
+  adminKey,
+  choice,
+  optional,
+  optionalWhole,
+  rate,
+  redisUrl,
+  secretKey,
+  text,
+  trustProxy,
+  whole,
+} from './config/forms.ts'
 import { ConfigError } from './errors.ts'
 import {
   MAX_CONCURRENCY,
@@ -158,6 +169,12 @@ const TABLE = {
     'How long a drained batch can be read, in milliseconds.',
   ],
   ...EGRESS_TABLE,
+  metricsPort: [
+    'GATHERD_METRICS_PORT',
+    optionalWhole(0, 65_535),
+    'A port for `/metrics` without a key, beside the one of the operator; `0`: any that is free; unset: none.',
+  ],
+  metricsHost: ['GATHERD_METRICS_HOST', text.default('127.0.0.1'), 'The address of that port.'],
   kinds: ['GATHERD_KINDS', optional, 'A module with kinds of job of your own.'],
   logLevel: [
     'GATHERD_LOG_LEVEL',

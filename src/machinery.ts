@@ -10,9 +10,12 @@ import { EgressRulesError, type EgressSettings } from './egress/guard/settings.t
 import type { EgressRules } from './engine/engine.ts'
 import type { LocalEngineOptions } from './engine/local/engine.ts'
 import { StoreUnusableError } from './errors.ts'
+import { InflightBytes } from './jobs/fetch/inflight.ts'
 import type { FetchLimits } from './jobs/fetch/limits.ts'
 import type { JobKind } from './jobs/kind.ts'
-import { logRefusals, type OnRefused } from './refusals.ts'
+import { EgressCounts } from './metrics/egress-counts.ts'
+import type { Source } from './metrics/metrics.ts'
+import { everyOne, logRefusals, type OnRefused } from './refusals.ts'
 
 /** What runs jobs, and all that it imports: loaded while the store is opened. */
 export async function machinery() {
@@ -31,6 +34,8 @@ export interface Works {
   kinds: JobKind[]
   /** The one place that every refusal of a destination goes through. */
   onRefused: OnRefused
+  /** What is measured of the way out. */
+  source: Source
   engine: Omit<LocalEngineOptions, 'store' | 'vault' | 'durable'>
 }
 
@@ -42,16 +47,16 @@ export function buildWorks(
 ): Works {
   const settings = egressSettings(config)
   warnOfIdle(settings, logger)
-  const onRefused = logRefusals(logger)
+  const counts = new EgressCounts()
+  const onRefused = everyOne(logRefusals(logger), counts.onRefused)
   const guard = new Guard(settings, ({ tenantId, kind, detail }) =>
     onRefused({ tenantId, stage: 'attempt', kinds: new Map([[kind, 1]]), detail }),
   )
   const egress = new Egress({ clock, guard, ...egressOptions(config) })
-  const kinds = [
-    ...builtInKinds({ egress, limits: fetchLimits(config), maxInflightBytes: config.egressMaxInflightBytes }),
-    ...custom,
-  ]
-  return { egress, kinds, onRefused, engine: engineOptions(config, { clock, logger, kinds, guard, egress }) }
+  const inflight = new InflightBytes(config.egressMaxInflightBytes)
+  const kinds = [...builtInKinds({ egress, limits: fetchLimits(config), inflight }), ...custom]
+  const source = () => counts.readings(inflight)
+  return { egress, kinds, onRefused, source, engine: engineOptions(config, { clock, logger, kinds, guard, egress }) }
 }
 
 function engineOptions(

@@ -19,3 +19,10 @@ export function logRefusals(logger: { info(fields: object, message: string): voi
     logger.info({ tenantId, stage, kind, count, ...(detail !== undefined && { detail }) }, 'destination refused')
   }
 }
+
+/** Tells each of them. */
+export function everyOne(...all: OnRefused[]): OnRefused {
+  return (refusal) => {
+    for (const one of all) one(refusal)
+  }
+}

@@ -8,6 +8,9 @@ import { Replica, type ReplicaEvents } from './engine/cluster/replica.ts'
 import type { Engine } from './engine/engine.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { buildWorks, machinery, reasonOf } from './machinery.ts'
+import { replicaReadings } from './metrics/cluster-counts.ts'
+import { engineReadings } from './metrics/engine-counts.ts'
+import type { Source } from './metrics/metrics.ts'
 import type { OnRefused } from './refusals.ts'
 import { checkKey } from './secrets/mark.ts'
 import { openVault } from './secrets/open.ts'
@@ -27,6 +30,8 @@ export interface ReplicaParts {
   store: Store
   kinds: JobKind[]
   onRefused: OnRefused
+  /** What is measured of them. */
+  sources: Source[]
   /** Call back after each change of tenants or keys, here or elsewhere, until the returned function is called. */
   onDirectory(changed: () => Promise<void>): () => void
   close(): Promise<void>
@@ -53,6 +58,7 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
   const modules = await machinery()
   const works = buildWorks(config, around, modules)
   let vault: Vault | undefined
+  const sources = [works.source]
   const replica = await Replica.start({
     url: config.redisUrl,
     leaseMs: config.leaseMs,
@@ -62,9 +68,12 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
     async local({ store, redis, beforeStart }) {
       const setting = config.secretKey ?? (await sharedKey(redis, logger))
       vault = await openVault({ setting, dataDir: null, salt: store.secret })
-      return new modules.LocalEngine({ ...works.engine, store, vault, durable: true, beforeStart })
+      const local = new modules.LocalEngine({ ...works.engine, store, vault, durable: true, beforeStart })
+      sources.push(() => engineReadings(local.counts, local.census()))
+      return local
     },
   })
+  sources.push(() => replicaReadings(replica.gauges))
   const { engine, store } = replica
   const tenants = new TenantSync(store, engine, (id) => replica.spread?.lent.forget(id))
   const close = async () => {
@@ -84,6 +93,7 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
     store,
     kinds: works.kinds,
     onRefused: works.onRefused,
+    sources,
     onDirectory: (changed) =>
       follow(replica, clock, async () => {
         try {

@@ -8,6 +8,8 @@ import { StoreUnusableError } from './errors.ts'
 import { loadKinds } from './jobs/custom.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { buildWorks, machinery } from './machinery.ts'
+import { engineReadings } from './metrics/engine-counts.ts'
+import { Metrics, type Reading, type Source } from './metrics/metrics.ts'
 import type { OnRefused } from './refusals.ts'
 import type { EgressEntryCheck } from './schema/requests.ts'
 import { checkKey } from './secrets/mark.ts'
@@ -40,6 +42,8 @@ export interface EngineParts {
   kinds: JobKind[]
   /** The one place that every refusal of a destination goes through. */
   onRefused: OnRefused
+  /** What is measured of them. */
+  sources: Source[]
   /** Call back after each change of tenants or keys by another process, until the returned function is called; absent: there is none. */
   onDirectory?: (changed: () => Promise<void>) => () => void
   /** Close in reverse order of building. May be called twice. */
@@ -49,6 +53,7 @@ export interface EngineParts {
 /** The whole service, not listening yet. */
 export interface Service extends EngineParts {
   app: FastifyInstance
+  metrics: Metrics
   keys: KeyRing
   /** The key of a first start, to be shown once; null at every other. */
   firstKey: string | null
@@ -87,7 +92,8 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
     await close()
     throw atStart(error, config)
   }
-  return { engine, store, kinds, onRefused, close }
+  const sources = [() => engineReadings(engine.counts, engine.census()), works.source]
+  return { engine, store, kinds, onRefused, sources, close }
 }
 
 /** A store that cannot be read when the service starts needs words: what is wrong, and what says more. */
@@ -139,8 +145,20 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     // Not before: what was left runs again while the HTTP side is loaded.
     const { buildApp } = await import('./app.ts')
     const egressProblem: EgressEntryCheck = (list, entry) => findProblems({ [list]: [entry] })[0]?.detail
+    const metrics = new Metrics()
+    for (const source of [() => aboutBuild(config, version), ...parts.sources]) metrics.add(source)
     const outside = { clock, logger, version, memoryLimitBytes }
-    const app = buildApp({ engine, keys, directory: store, config, kinds, egressProblem, onRefused, ...outside })
+    const app = buildApp({
+      engine,
+      keys,
+      directory: store,
+      config,
+      kinds,
+      egressProblem,
+      onRefused,
+      metrics,
+      ...outside,
+    })
     const unfollow = parts.onDirectory?.(() => keys.reload())
     const close = async () => {
       unfollow?.()
@@ -148,9 +166,14 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
       await app.close()
       await parts.close()
     }
-    return { ...parts, app, keys, firstKey, close }
+    return { ...parts, app, metrics, keys, firstKey, close }
   } catch (error) {
     await parts.close()
     throw error
   }
+}
+
+function aboutBuild({ redisUrl, dataDir }: Config, version: string): Reading[] {
+  const store = redisUrl !== undefined ? 'redis' : dataDir === IN_MEMORY ? 'memory' : 'sqlite'
+  return [['gatherd_build_info', { version, store }, 1]]
 }

@@ -63,6 +63,8 @@ describe('readConfig', () => {
       egressMaxRequestBytes: 1_048_576,
       egressMaxHeaderBytes: 16_384,
       egressMaxHeaders: 128,
+      metricsPort: undefined,
+      metricsHost: '127.0.0.1',
       kinds: undefined,
       leaseMs: 10_000,
       spread: 'on',

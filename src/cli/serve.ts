@@ -4,6 +4,7 @@ import { type Config, readConfig, SETTINGS } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { buildLogger } from '../log.ts'
 import { readable } from '../log-format.ts'
+import { MetricsListener } from '../metrics/listener.ts'
 import { type Service, wire } from '../wiring.ts'
 import { type Command, type Io, packageJson } from './io.ts'
 import { parsed } from './options.ts'
@@ -36,6 +37,8 @@ export const serve: Command = async (io) => {
     onFatal,
   })
   const url = await listen(service, config)
+  const scrapes = await listenForScrapes(service, config)
+  if (scrapes !== null) logger.info({ listeningOn: scrapes.url }, 'metrics without a key')
   logger.info({ listeningOn: url, ...storeOf(config), version: packageJson.version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
   io.stdout.write(greeting(url, await service.keys.first()))
@@ -44,6 +47,7 @@ export const serve: Command = async (io) => {
   const signal = await stopped
   logger.info({ signal, graceMs: config.drainGraceMs }, 'draining')
   await service.engine.drain(config.drainGraceMs)
+  await scrapes?.close()
   await service.close()
   logger.info({}, 'stopped')
   return 0
@@ -59,12 +63,26 @@ async function listen(service: Service, { host, port }: Config): Promise<string>
     return await service.app.listen({ host, port })
   } catch (error) {
     await service.close()
-    throw listenError(error, `${host}:${port}`)
+    throw listenError(error, `${host}:${port}`, 'GATHERD_HOST, GATHERD_PORT')
+  }
+}
+
+/** The port of the metrics, if there is to be one. */
+async function listenForScrapes(
+  service: Service,
+  { metricsHost, metricsPort }: Config,
+): Promise<MetricsListener | null> {
+  if (metricsPort === undefined) return null
+  try {
+    return await MetricsListener.open(service.metrics, { host: metricsHost, port: metricsPort })
+  } catch (error) {
+    await service.close()
+    throw listenError(error, `${metricsHost}:${metricsPort}`, 'GATHERD_METRICS_HOST, GATHERD_METRICS_PORT')
   }
 }
 
 /** A mistake in the settings needs words, not a stack. */
-function listenError(thrown: unknown, where: string): unknown {
+function listenError(thrown: unknown, where: string, settings: string): unknown {
   const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
   const why = new Map<unknown, string>([
     ['EADDRINUSE', 'another process listens there already'],
@@ -74,7 +92,7 @@ function listenError(thrown: unknown, where: string): unknown {
   ]).get(code)
   return why === undefined
     ? thrown
-    : new ConfigError(`Cannot listen on ${where}: ${why} (GATHERD_HOST, GATHERD_PORT).`, { cause: thrown })
+    : new ConfigError(`Cannot listen on ${where}: ${why} (${settings}).`, { cause: thrown })
 }
 
 /** Resolves at the first signal. Another one is for `main.ts`, which ends the process whatever it is doing. */

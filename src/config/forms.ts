@@ -1,7 +1,12 @@
 import { z } from 'zod'
 
 /** A number of the environment: digits, within bounds. Underscores may group them. */
-export const whole = (min: number, max: number, fallback: number) =>
+export const whole = (min: number, max: number, fallback: number) => digits(min, max).default(fallback)
+
+/** As `whole`, without a default. */
+export const optionalWhole = (min: number, max: number) => digits(min, max).optional()
+
+const digits = (min: number, max: number) =>
   z
     .string()
     .regex(/^\d[\d_]*$/, { error: 'must be a whole number' })
@@ -12,7 +17,6 @@ export const whole = (min: number, max: number, fallback: number) =>
         .min(min, { error: `must be at least ${min}` })
         .max(max, { error: `must be at most ${max}` }),
     )
-    .default(fallback)
 
 /** As `whole`, with a fraction if need be; 0 is none. */
 export const rate = (min: number, max: number) =>

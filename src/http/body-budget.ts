@@ -29,6 +29,11 @@ export class BodyBudget {
     this.#small = new Pool(Math.max(maxBytes * SMALL_SHARE, 2 * SMALL_BODY_BYTES), SMALL_BODY_BYTES)
   }
 
+  /** Bytes that all bodies may have, but for the small ones' own. */
+  get limit(): number {
+    return this.#bodies.max
+  }
+
   /** Bytes that are reserved. */
   get used(): number {
     return this.#bodies.used + this.#small.used
@@ -74,19 +79,19 @@ class Reserved implements Reservation {
 }
 
 class Pool {
-  readonly #max: number
+  readonly max: number
   readonly #share: number
   readonly #tenants = new Map<string, number>()
   used = 0
 
   constructor(max: number, largest: number) {
-    this.#max = max
+    this.max = max
     this.#share = Math.max(Math.floor(max / 2), largest)
   }
 
   refusal(tenantId: string, bytes: number): BodyShareError | OverloadedError | null {
     if ((this.#tenants.get(tenantId) ?? 0) + bytes > this.#share) return new BodyShareError(this.#share)
-    if (this.used + bytes <= this.#max) return null
+    if (this.used + bytes <= this.max) return null
     return new OverloadedError('Too many request bodies are on their way; this one was not read.', 2)
   }
 

@@ -7,11 +7,19 @@ import { SECURITY_HEADERS } from './headers.ts'
 import { knownError, type ProblemAnswer, problemOf } from './problem.ts'
 import type { RouteTable } from './route-table.ts'
 
+declare module 'fastify' {
+  interface FastifyReply {
+    /** The code of the problem that is the answer, for who counts them; undefined: it is none. */
+    problemCode: string | undefined
+  }
+}
+
 /** Answer with the problem document of an error; one that nobody foresaw goes to the log under the request's id. */
 export function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = knownError(thrown)
   if (known === null) request.log.error({ err: thrown, instance: request.id }, 'request failed')
   const { problem, headers } = problemOf(known, request.id)
+  reply.problemCode = problem.code
   return reply
     .code(problem.status)
     .headers({ ...SECURITY_HEADERS, ...headers })

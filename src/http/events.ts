@@ -29,6 +29,7 @@ export async function sendEvents(
   const framing = FRAMINGS[request.answerType as StreamType]
   const text = withHeadNow(reply, follow(events, framing, clock))
   keepOpen(request)
+  observers.stream(reply)
   reply.code(200).headers({ 'content-type': framing.contentType, 'x-accel-buffering': 'no' })
   return reply.send(inPieces(pages, text))
 }

@@ -22,6 +22,11 @@ export function refuseOtherSites(app: FastifyInstance, { auth, host }: Pick<Conf
   })
 }
 
+/** Whether a `Host` is a name of this machine, or `host`, on which we listen; all are when that is every address or none of this machine's. */
+export function isLocalName(name: string | undefined, host: string): boolean {
+  return !isLocal(host.toLowerCase(), '') || isOurName(name, host)
+}
+
 /** Only HTTP/1.0 has no Host, and no browser speaks that. */
 function isOurName(name: string | undefined, host: string): boolean {
   return name === undefined || isLocal(hostnameOf(name), host)

@@ -7,6 +7,8 @@ export class Observers {
   readonly #limit: number
   readonly #counts = new Map<string, number>()
   readonly #signals = new WeakMap<FastifyReply['raw'], AbortSignal>()
+  #size = 0
+  #streams = 0
 
   /**
    * @param options.closing - The server's own: aborts when it closes.
@@ -15,6 +17,23 @@ export class Observers {
   constructor(options: { closing: AbortSignal; limit: number }) {
     this.#closing = options.closing
     this.#limit = options.limit
+  }
+
+  /** Answers held open, streams among them. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Streams that are open. */
+  get streams(): number {
+    return this.#streams
+  }
+
+  /** The answer is a stream, until it is over. */
+  stream({ raw }: Pick<FastifyReply, 'raw'>): void {
+    if (raw.destroyed) return
+    this.#streams++
+    raw.once('close', () => void this.#streams--)
   }
 
   /**
@@ -29,6 +48,7 @@ export class Observers {
     const count = this.#counts.get(tenantId) ?? 0
     if (count >= this.#limit) throw new TooManyObserversError(this.#limit)
     this.#counts.set(tenantId, count + 1)
+    this.#size++
     const gone = new AbortController()
     const left = () => {
       this.#leave(tenantId)
@@ -43,6 +63,7 @@ export class Observers {
   }
 
   #leave(tenantId: string): void {
+    this.#size--
     const left = (this.#counts.get(tenantId) ?? 1) - 1
     if (left === 0) this.#counts.delete(tenantId)
     else this.#counts.set(tenantId, left)

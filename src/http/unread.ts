@@ -33,7 +33,8 @@ interface Connection {
  * left free then, and one that has nothing gets what fits, and goes first. Of the whole budget one page can always be read.
  */
 export class UnreadBytes {
-  readonly #limit: number
+  /** Bytes that there may be. */
+  readonly limit: number
   readonly #clock: Clock
   readonly #tenants = new Map<string, TenantPages>()
   /** Those that somebody waits for, the one whose turn is next first. */
@@ -43,7 +44,7 @@ export class UnreadBytes {
   #look: TimerHandle | null = null
 
   constructor({ limit, clock }: { limit: number; clock: Clock }) {
-    this.#limit = limit
+    this.limit = limit
     this.#clock = clock
   }
 
@@ -83,7 +84,7 @@ export class UnreadBytes {
     tenant.reading--
     const isSmall = bytes < SMALL_PAGE_BYTES
     tenant.atOnce = isSmall ? Math.min(tenant.atOnce * 2, MOST_READS) : 1
-    tenant.expected = Math.min(bytes * COPIES, this.#limit)
+    tenant.expected = Math.min(bytes * COPIES, this.limit)
     this.#hold(answer, isSmall || answer.closed ? 0 : bytes * COPIES)
     this.#serve()
   }
@@ -133,7 +134,7 @@ export class UnreadBytes {
     for (const tenant of this.#inTurn()) {
       const [answer] = tenant.line
       if (answer === undefined || tenant.reading >= tenant.atOnce) continue
-      if (fitsShare({ held: tenant.held, wanted: tenant.expected, free: this.#limit - this.#total })) {
+      if (fitsShare({ held: tenant.held, wanted: tenant.expected, free: this.limit - this.#total })) {
         this.#grant(tenant, answer, now)
         return true
       }

@@ -9,14 +9,13 @@ import { sleepKind } from './sleep.ts'
 export function builtInKinds({
   egress,
   limits,
-  maxInflightBytes = DEFAULT_INFLIGHT_BYTES,
+  inflight = new InflightBytes(DEFAULT_INFLIGHT_BYTES),
 }: {
   egress: Egress
   limits?: Partial<FetchLimits>
-  /** What the response bodies of all running fetches may take together. */
-  maxInflightBytes?: number
+  /** What the response bodies of all running fetches may take together. Default: 256 MiB. */
+  inflight?: InflightBytes
 }): JobKind[] {
-  const inflight = new InflightBytes(maxInflightBytes)
   const fetch = fetchKind({ egress, limits: { ...DEFAULT_FETCH_LIMITS, ...limits }, inflight })
   // A kind is only ever given specs that its own schema has validated.
   return [fetch, sleepKind()] as unknown as JobKind[]

@@ -1,5 +1,5 @@
 import type { CommonSpec } from '../jobs/kind.ts'
-import type { PlanColumns } from './store.ts'
+import type { KindColumn, PlanColumns } from './store.ts'
 
 /** A spec without any of these keys has nothing to note. What it matches more is harmless: the spec is parsed then. */
 const HAS_PLAN = /"(?:timeoutMs|deadlineMs|queueTimeoutMs|delayMs|priority|shield)":/
@@ -21,6 +21,17 @@ export function notePlan(plans: PlanColumns, count: number, index: number, text:
     if (value != null) column(plans, name, count)[index] = value
   }
   if (spec.shield) column(plans, 'shield', count)[index] = 1
+}
+
+/** The kinds of `count` jobs, none of which has been looked at. */
+export function noKinds(count: number): KindColumn {
+  return { names: [], of: new Uint16Array(count) }
+}
+
+/** Note the kind of the job at `index`. */
+export function noteKind({ names, of }: KindColumn, index: number, kind: string): void {
+  const known = names.indexOf(kind)
+  of[index] = known >= 0 ? known : names.push(kind) - 1
 }
 
 function column(plans: PlanColumns, name: keyof PlanColumns, count: number): Float64Array {

@@ -151,11 +151,18 @@ export interface PlanColumns {
   shield: Float64Array | null
 }
 
+/** The kind of each job of a batch: `names[of[index]]`. */
+export interface KindColumn {
+  names: string[]
+  of: Uint16Array
+}
+
 /** A batch that has not drained, as a restart finds it. */
 export interface BatchHistory {
   /** By index, see core's `Job`. */
   states: Uint8Array
   plans: PlanColumns
+  kinds: KindColumn
   /** Jobs that have not ended and have a record, with their specs as JSON. */
   unended: (SavedJob & { startedAt: number | null; spec: string })[]
   /** Jobs that failed or timed out, in completion order. */

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { v4 } from 'uuid'
 import type { Clock, TimerHandle } from '../../clock.ts'
+import { CallCounts } from '../../metrics/cluster-counts.ts'
 import { Envelope } from './envelope.ts'
 import { BusLostError, BusTimeoutError, NoReplicaError } from './errors.ts'
 import { type Subscription, Subscriptions } from './subscriptions.ts'
@@ -62,6 +63,7 @@ export function batchNews({ seq, state, drained }: BatchNews): string {
  * What comes after that is dropped.
  */
 export class Bus {
+  readonly calls = new CallCounts()
   readonly #clock: Clock
   readonly #commands: Redis
   readonly #subscriber: Redis
@@ -123,6 +125,8 @@ export class Bus {
     const id = v4()
     const answer = Promise.withResolvers<unknown>()
     this.#pending.set(id, answer)
+    const since = this.#clock.now()
+    let isLost = false
     const giveUp = (reason: unknown) => {
       answer.reject(reason)
       this.#post(rpcChannel(replicaId), JSON.stringify({ cancel: id }))
@@ -134,7 +138,11 @@ export class Bus {
     this.#send(replicaId, request).catch(answer.reject)
     try {
       return (await answer.promise) as Result // What the handler of this method gives.
+    } catch (error) {
+      isLost = error instanceof BusTimeoutError || error instanceof BusLostError
+      throw error
     } finally {
+      this.calls.ended(method, this.#clock.now() - since, isLost)
       timer.cancel()
       signal?.removeEventListener('abort', onAbort)
       this.#pending.delete(id)

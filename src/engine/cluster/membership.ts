@@ -63,6 +63,11 @@ export class Membership {
     return this.isValid() ? this.#id : null
   }
 
+  /** How long the lease still holds; 0: there is none. */
+  get leaseLeftMs(): number {
+    return this.isValid() ? this.#validUntil - this.#options.clock.now() : 0
+  }
+
   /** True while the id is ours for sure. The first look after the lease has run out calls `onLost`. */
   isValid(): boolean {
     if (this.#id === null) return false

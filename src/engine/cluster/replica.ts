@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../clock.ts'
+import type { ReplicaGauges } from '../../metrics/cluster-counts.ts'
 import { RedisStore } from '../../store/redis/store.ts'
 import type { LocalEngine } from '../local/engine.ts'
 import { within } from '../local/within.ts'
@@ -62,6 +63,7 @@ export class Replica {
   readonly #holdings: Holdings
   readonly #ownership: Ownership
   readonly #sweep: Sweep
+  readonly #lost = { leasesLost: 0, tenantsStale: 0 }
 
   /** Connect. Nothing is taken up before `begin`. @throws {StoreUnusableError} {ConfigError} */
   static async start(options: ReplicaOptions): Promise<Replica> {
@@ -156,6 +158,20 @@ export class Replica {
     this.#ownership = ownership
   }
 
+  /** What is measured of it, now. */
+  get gauges(): ReplicaGauges {
+    const { tenants, spread } = this
+    const connected = this.connections.ready && this.#membership.isValid()
+    return {
+      tenants,
+      spread,
+      connected,
+      calls: this.bus.calls,
+      ...this.#lost,
+      leaseLeftMs: this.#membership.leaseLeftMs,
+    }
+  }
+
   /** How many tenants it owns. */
   get tenants(): number {
     return this.#holdings.size
@@ -177,6 +193,7 @@ export class Replica {
   }
 
   lost(replicaId: string, events: ReplicaEvents): void {
+    this.#lost.leasesLost++
     events.lost({ replicaId, tenants: this.tenants })
     this.#holdings.loseAll()
     this.spread?.lost()
@@ -186,6 +203,7 @@ export class Replica {
   stale(tenantId: string, events: ReplicaEvents): void {
     // Nothing of it can be here, and nothing of it may: what is not written must not be taken for accepted.
     if (!this.owns(tenantId)) return this.#local.tenancy.lose(tenantId)
+    this.#lost.tenantsStale++
     events.stale({ tenantId })
     this.#holdings.lose(tenantId)
     // Still ours by what Redis says, when it has lost data and not us: then its work wants an owner, who reads what is left.

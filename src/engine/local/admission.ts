@@ -58,6 +58,13 @@ export class Admission {
     this.#canWrite = options.canWrite
   }
 
+  /** Submissions that wait for room, and the bytes of their bodies. */
+  get held(): { submissions: number; bytes: number } {
+    let submissions = 0
+    for (const line of this.#lines.values()) submissions += line.length
+    return { submissions, bytes: this.#heldBytes }
+  }
+
   /**
    * Hold `count` places for jobs of a batch that is there, while they are written; the returned function gives back those that were not taken.
    * @param present - Jobs that the batch has already.

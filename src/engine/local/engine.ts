@@ -10,6 +10,7 @@ import {
   ShuttingDownError,
 } from '../../errors.ts'
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
+import type { Census, EngineCounts } from '../../metrics/engine-counts.ts'
 import type { Vault } from '../../secrets/vault.ts'
 import type { BatchRow, Store } from '../../store/store.ts'
 import {
@@ -34,7 +35,9 @@ import {
 } from '../engine.ts'
 import { headerOf, rowView } from '../views.ts'
 import { STUCK_AFTER_MS } from './attempts.ts'
+import { census } from './census.ts'
 import { Commands } from './commands.ts'
+import { counted } from './count.ts'
 import { Exchange } from './exchange.ts'
 import { Follower } from './follow.ts'
 import { forecast } from './forecast.ts'
@@ -92,6 +95,8 @@ export class LocalEngine implements Engine {
   readonly tenancy: Tenancy
   /** As that: attempts that run elsewhere, and those of others that run here. */
   readonly exchange: Exchange
+  /** What has happened since it was made, for metrics. */
+  readonly counts: EngineCounts
   readonly #store: Store
   readonly #clock: Clock
   readonly #durable: boolean
@@ -141,8 +146,17 @@ export class LocalEngine implements Engine {
     this.#intake = new Intake({ runtime: this.#runtime, store, hosts, batches, vault })
     this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, batches, kinds })
     this.tenancy = new Tenancy({ runtime: this.#runtime, tenants: this.#tenants, recovery: this.#recovery, clock })
-    const onError = (error: unknown) => events.retentionFailed(error)
-    this.#retention = new Retention({ store, clock, retentionMs: options.retentionMs, onError })
+    this.counts = this.#runtime.counts
+    const onError = (error: unknown) => {
+      this.counts.retentionFailures++
+      events.retentionFailed(error)
+    }
+    this.#retention = new Retention({
+      store: counted(store, this.counts, clock),
+      clock,
+      retentionMs: options.retentionMs,
+      onError,
+    })
     this.#lookup = new Lookup({ runtime: this.#runtime, store })
     this.#reads = new Reads({ runtime: this.#runtime, store, lookup: this.#lookup })
     this.#commands = new Commands({ runtime: this.#runtime, store })
@@ -159,6 +173,12 @@ export class LocalEngine implements Engine {
     const batches = takeUp ? await this.#recovery.run() : 0
     this.#retention.start()
     return batches
+  }
+
+  /** What there is now, for metrics. Looks at every queued job once. */
+  census(): Census {
+    const { counts, fair, tenants, slots, admission, journal } = this.#runtime
+    return census({ counts, fair, tenants, slots, admission, journal, values: this.#runtime.values() })
   }
 
   get accepting(): boolean {

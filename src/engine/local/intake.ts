@@ -155,7 +155,11 @@ export class Intake {
   /** What the fair queue must know of the jobs before they are accepted. */
   #queue(live: LiveBatch, from: number, jobs: CommonSpec[]): void {
     live.orders.push({ from, order: this.#runtime.fair.nextOrder() })
-    for (const job of jobs) live.queue.priorities.extend(1, job.priority ?? 0)
+    const { counts } = this.#runtime
+    for (const job of jobs) {
+      live.queue.priorities.extend(1, job.priority ?? 0)
+      live.kinds.extend(1, counts.kindNo(job.kind))
+    }
     this.#hosts.assign(live.queue, from, jobs)
   }
 

@@ -48,7 +48,7 @@ interface Waiting {
  * succeeds: what was accepted is never dropped.
  */
 export class Journal {
-  readonly #store: Store
+  readonly #store: Pick<Store, 'commit'>
   readonly #onPublished: (live: LiveBatch, seq: number) => void
   readonly #retry: () => Promise<void>
   readonly #onFailure: (error: unknown) => void
@@ -65,7 +65,7 @@ export class Journal {
    * @param options.retry - Resolves when a failed commit is to be tried again.
    */
   constructor(options: {
-    store: Store
+    store: Pick<Store, 'commit'>
     onPublished: (live: LiveBatch, seq: number) => void
     onFailure: (error: unknown) => void
     retry: () => Promise<void>

@@ -1,4 +1,5 @@
 import type { Batch } from '../../core/batch.ts'
+import { Column } from '../../core/column.ts'
 import type { TimerKind } from '../../core/events.ts'
 import type { LogPage } from '../../store/store.ts'
 import type { BatchHeader } from '../views.ts'
@@ -21,6 +22,8 @@ export class LiveBatch implements TimerOwner {
   readonly core: Batch
   readonly queue: BatchQueue
   readonly specs: SpecWindow
+  /** The kind of each job, by its number in `EngineCounts`. */
+  readonly kinds = new Column()
   /** By index. */
   readonly attempts = new Map<number, RunningAttempt>()
   /** When jobs that a restart cut off had started, by index; `resumes`: their work goes on from there. */

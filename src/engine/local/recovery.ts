@@ -1,4 +1,4 @@
-import type { BatchPlan, JobPlan } from '../../core/batch.ts'
+import { type BatchPlan, type JobPlan, liveJobs } from '../../core/batch.ts'
 import type { Effect, ErrorFacts, IndexedError } from '../../core/events.ts'
 import type { BatchFacts } from '../../core/facts.ts'
 import { restart, restoreBatch, type SavedJobs } from '../../core/restart.ts'
@@ -69,7 +69,11 @@ export class Recovery {
     for await (const [batch, history] of this.#histories(saved))
       found.push(await this.#takeUp(batch, history, orders.get(batch.row.no) ?? [], whose))
     if (whose?.deleted) throw this.#dropped(found)
-    for (const { live, effects } of found) this.#runtime.enter(live, effects, { kick: false })
+    for (const { live, effects } of found) {
+      this.#runtime.counts.recoveredBatches++
+      this.#runtime.counts.recoveredJobs += liveJobs(live.core)
+      this.#runtime.enter(live, effects, { kick: false })
+    }
     this.#runtime.kick()
     return found.length
   }
@@ -144,9 +148,13 @@ export class Recovery {
   }
 
   /** What the fair queue must know of the jobs. */
-  async #queue(live: LiveBatch, { plans }: BatchHistory): Promise<void> {
+  async #queue(live: LiveBatch, { plans, kinds }: BatchHistory): Promise<void> {
     const { total } = live.core
-    for (let index = 0; index < total; index++) live.queue.priorities.extend(1, plans.priority?.[index] ?? 0)
+    const numbers = kinds.names.map((name) => this.#runtime.counts.kindNo(name))
+    for (let index = 0; index < total; index++) {
+      live.queue.priorities.extend(1, plans.priority?.[index] ?? 0)
+      live.kinds.extend(1, numbers[kinds.of[index]])
+    }
     if (!this.#hosts.capped) return
     for (let from = 0; from < total; from += CHUNK) await this.#assignHosts(live, from)
   }

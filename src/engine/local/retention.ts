@@ -12,7 +12,7 @@ export const SWEEP_MS = { longest: 60_000, shortest: 1_000 }
 
 /** Deletes what is older than its retention time, in small steps on the store's own thread, and is never in a hurry. */
 export class Retention {
-  readonly #store: Store
+  readonly #store: Pick<Store, 'expire'>
   readonly #clock: Clock
   readonly #retentionMs: number
   readonly #onError: (error: unknown) => void
@@ -22,7 +22,12 @@ export class Retention {
   #closed = false
 
   /** @param options.retentionMs - How long a drained batch can be read. */
-  constructor(options: { store: Store; clock: Clock; retentionMs: number; onError: (error: unknown) => void }) {
+  constructor(options: {
+    store: Pick<Store, 'expire'>
+    clock: Clock
+    retentionMs: number
+    onError: (error: unknown) => void
+  }) {
     this.#store = options.store
     this.#clock = options.clock
     this.#retentionMs = options.retentionMs

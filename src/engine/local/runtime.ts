@@ -5,10 +5,12 @@ import { Job } from '../../core/states.ts'
 import { type Input, step } from '../../core/step.ts'
 import { NotFoundError, TenantMovedError } from '../../errors.ts'
 import type { JobKind } from '../../jobs/kind.ts'
+import { EngineCounts } from '../../metrics/engine-counts.ts'
 import type { Store } from '../../store/store.ts'
 import { Admission } from './admission.ts'
 import type { EndOnRecord } from './ahead.ts'
 import { attempt, inputOf, type Outcome, type Place, RunningAttempt } from './attempts.ts'
+import { count, counted } from './count.ts'
 import { FairQueue, type Grant } from './fair-queue.ts'
 import type { Hosts } from './hosts.ts'
 import { Idle } from './idle.ts'
@@ -53,6 +55,7 @@ export class Runtime {
   readonly journal: Journal
   readonly admission: Admission
   readonly fair = new FairQueue()
+  readonly counts: EngineCounts
   readonly #timers: Timers
   readonly #slots: Slots
   readonly #kinds: ReadonlyMap<string, JobKind>
@@ -85,14 +88,18 @@ export class Runtime {
     this.#store = options.store
     this.tenants = options.tenants
     this.#kinds = options.kinds
+    this.counts = new EngineCounts(options.kinds.keys())
     this.#events = options.events
     this.#hosts = options.hosts
     this.#timers = new Timers({ clock: options.clock })
     this.#slots = new Slots({ concurrency: options.maxConcurrency, fair: this.fair, run: (grant) => this.#run(grant) })
     this.journal = new Journal({
-      store: options.store,
+      store: counted(options.store, this.counts, options.clock),
       onPublished: (live, seq) => this.#published(live, seq),
-      onFailure: (error) => this.#events.commitFailed(error),
+      onFailure: (error) => {
+        this.counts.commitFailures++
+        this.#events.commitFailed(error)
+      },
       retry: () => new Promise((resolve) => this.clock.after(RETRY_COMMIT_MS, resolve)),
     })
     const { clock, tenants } = options
@@ -160,7 +167,7 @@ export class Runtime {
     if (live.tenant.deleted) return
     const effects = this.#decide(live, input, now)
     this.log(live, effects, ended)
-    for (const effect of effects) this.#perform(live, effect)
+    for (const effect of effects) this.#perform(live, effect, ended)
     // The slot of an ended job takes the next one itself.
     if (ended === undefined) this.#slots.kick()
   }
@@ -262,8 +269,10 @@ export class Runtime {
     if (!this.#abandoned) this.apply(live, { type: 'due', timer, index })
   }
 
-  #perform(live: LiveBatch, effect: Effect): void {
+  #perform(live: LiveBatch, effect: Effect, ended?: Ended): void {
     switch (effect.type) {
+      case 'log':
+        return count(this.counts, live, effect.entry, ended?.index === effect.entry.index ? ended.end : undefined)
       case 'abort':
         return live.attempts.get(effect.index)?.abort(effect.cause, this.clock.now())
       case 'arm':
@@ -294,6 +303,7 @@ export class Runtime {
     if (tenant.deleted) return this.fair.release(batch, index)
     const onStuck = () => {
       tenant.stuck++
+      this.counts.stuckEver++
       this.#events.stuck({ tenantId: tenant.id, batchId: live.id, index })
     }
     const now = this.clock.now()

@@ -163,6 +163,11 @@ export class Tenants {
     return stored < limit ? null : { stored, limit }
   }
 
+  /** Bytes that a tenant keeps on disk. */
+  kept({ id }: Tenant): number {
+    return this.#storedBytes(id)
+  }
+
   view(tenant: Tenant): TenantView {
     const { id, settings, queue, queued, cancelling, stuck } = tenant
     const { batches } = tenant.live

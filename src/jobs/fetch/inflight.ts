@@ -28,14 +28,15 @@ interface OpenClaim extends Claim {
  * two have a third each, and so on, so that there is room for the next one. A tenant that has none gets what fits, and goes first.
  */
 export class InflightBytes {
-  readonly #limit: number
+  /** Bytes that may be claimed. */
+  readonly limit: number
   readonly #held = new Map<string, number>()
   /** In the order they came. */
   readonly #waiting = new Set<OpenClaim>()
   #total = 0
 
   constructor(limit: number) {
-    this.#limit = limit
+    this.limit = limit
   }
 
   /** Bytes that are claimed and granted. */
@@ -55,7 +56,7 @@ export class InflightBytes {
   claim(tenantId: string, bytes: number, onGranted: () => void): Claim {
     const claim: OpenClaim = {
       tenantId,
-      bytes: Math.min(bytes, this.#limit),
+      bytes: Math.min(bytes, this.limit),
       granted: false,
       onGranted,
       shrink: (to) => this.#shrink(claim, to),
@@ -102,7 +103,7 @@ export class InflightBytes {
 
   #fits({ tenantId, bytes }: OpenClaim): boolean {
     const held = this.#held.get(tenantId) ?? 0
-    return fitsShare({ held, wanted: bytes, free: this.#limit - this.#total })
+    return fitsShare({ held, wanted: bytes, free: this.limit - this.#total })
   }
 
   #grant(claim: OpenClaim): OpenClaim {

@@ -1,7 +1,7 @@
 import { stopError } from '../../core/batch.ts'
 import type { IndexedError } from '../../core/events.ts'
 import { type Cause, isTerminal } from '../../core/states.ts'
-import { noPlans, notePlan } from '../plans.ts'
+import { noKinds, noPlans, noteKind, notePlan } from '../plans.ts'
 import type { BatchHistory, BatchNo } from '../store.ts'
 import type { Connection } from './connection.ts'
 import { batchKey } from './keys.ts'
@@ -9,7 +9,7 @@ import type { Logs } from './log.ts'
 import { READ_RECORDS, READ_SPECS } from './read-scripts.ts'
 import { Records } from './records.ts'
 import { listOf, objectOf, textOf, textsOf } from './replies.ts'
-import { type StoredRecord, specOf } from './values.ts'
+import { type StoredRecord, specOf, unpackJob } from './values.ts'
 
 /** Jobs that are read, and looked at, before others get their turn. */
 const SLICE = 1_000
@@ -38,6 +38,7 @@ export class Histories {
   async read(tenantId: string, no: BatchNo): Promise<BatchHistory> {
     const states = await this.states(tenantId, no)
     const plans = noPlans()
+    const kinds = noKinds(states.length)
     const key = batchKey(tenantId, no)
     const records = new Records(await this.#connection.call('LRANGE', `${key}:u`, 0, -1))
     const unended: BatchHistory['unended'] = []
@@ -47,6 +48,7 @@ export class Histories {
       const specs = jobs.map(specOf)
       specs.forEach((spec, i) => {
         notePlan(plans, states.length, from + i, spec)
+        noteKind(kinds, from + i, unpackJob(jobs[i]).kind)
       })
       const live = specs.flatMap((_, i) => (isTerminal(states[from + i]) ? [] : [from + i]))
       for (const [index, record] of await this.#records(key, records, live))
@@ -54,7 +56,7 @@ export class Histories {
       from += jobs.length
       await new Promise((resolve) => setImmediate(resolve))
     }
-    return { states, plans, unended, failures: await this.#failures(tenantId, no, records) }
+    return { states, plans, kinds, unended, failures: await this.#failures(tenantId, no, records) }
   }
 
   /** The jobs among these that have records, in order. */

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type Cause, isTerminal, Job } from '../../core/states.ts'
-import { noPlans, notePlan } from '../plans.ts'
+import { noKinds, noPlans, noteKind, notePlan } from '../plans.ts'
 import type { BatchHistory } from '../store.ts'
 
 /** The columns of {@link JobRows}, in this order; those of a job without a record are null. */
@@ -13,6 +13,7 @@ type Row = [
   cause: string | null,
   reason: string | null,
   cancelRequests: number | null,
+  kind: string,
 ]
 
 /** How many rows are read at once. */
@@ -24,7 +25,7 @@ export class JobRows {
 
   constructor(database: DatabaseSync) {
     this.#page = database.prepare(`SELECT s.id, s.spec, r.state, r.attempts, r.started_at, r.cause, r.reason,
-      r.cancel_requests FROM specs s LEFT JOIN records r ON r.id = s.id WHERE s.id >= ? AND s.id < ?
+      r.cancel_requests, s.kind FROM specs s LEFT JOIN records r ON r.id = s.id WHERE s.id >= ? AND s.id < ?
       ORDER BY s.id LIMIT ${PAGE}`)
     this.#page.setReturnArrays(true)
   }
@@ -45,6 +46,7 @@ export class JobRows {
 export function readJobs(rows: Iterable<Row>, base: number, count: number): Omit<BatchHistory, 'failures'> {
   const states = new Uint8Array(count)
   const plans = noPlans()
+  const kinds = noKinds(count)
   const unended: BatchHistory['unended'] = []
   for (const row of rows) {
     const [id, spec, state] = row
@@ -52,9 +54,10 @@ export function readJobs(rows: Iterable<Row>, base: number, count: number): Omit
     states[index] = state ?? Job.queued
     // Of an ended job nothing is scheduled any more but its shield, which says whether its batch waited for it.
     notePlan(plans, count, index, spec)
+    noteKind(kinds, index, row[8])
     if (state !== null && !isTerminal(state)) unended.push(unendedJob(row, index, state))
   }
-  return { states, plans, unended }
+  return { states, plans, kinds, unended }
 }
 
 function unendedJob(row: Row, index: number, state: number): BatchHistory['unended'][number] {
