@@ -46,6 +46,7 @@ async function main(): Promise<number> {
     repeated: 0,
     interrupted: 0,
     unrecorded: 0,
+    overlaps: 0,
     lost: 0,
     doubled: 0,
   }
@@ -62,6 +63,7 @@ async function main(): Promise<number> {
       'repeated',
       'interrupted',
       'unrecorded',
+      'overlaps',
       'lost',
       'doubled',
     ] as const)
@@ -69,10 +71,10 @@ async function main(): Promise<number> {
     if (report.violations.length > 0) failed++
     show(seed, report)
   }
-  const { jobs, terms, pauses, redis, repeated, interrupted, unrecorded, lost, doubled } = sums
+  const { jobs, terms, pauses, redis, repeated, interrupted, unrecorded, overlaps, lost, doubled } = sums
   process.stdout.write(
     `${rounds} rounds from seed ${first}: ${sums.batches} batches, ${jobs} jobs, ${sums.kills} kills, ${terms} SIGTERMs, ${pauses} pauses, ${redis} ends of Redis; ` +
-      `${repeated} jobs made again, ${interrupted} interrupted, ${unrecorded} with an unrecorded start; ` +
+      `${repeated} jobs made again, ${interrupted} interrupted, ${unrecorded} with an unrecorded start, ${overlaps} overlaps after a stall; ` +
       `${lost} lost, ${doubled} doubled, ${failed} rounds failed\n`,
   )
   return failed === 0 ? 0 : 1

@@ -19,6 +19,8 @@ export class Fleet implements Victim, AsyncDisposable {
   readonly #count: number
   readonly #replicas = new Map<number, { process: ServeProcess; url: string }>()
   #redis: RedisServer | null = null
+  /** When losing a lease is nobody's fault but ours: from when to when, and of which process; null: of all. */
+  readonly #ours: { from: number; to: number; pid: number | null }[] = []
   #asked = 0
   #past = ''
 
@@ -93,27 +95,40 @@ export class Fleet implements Victim, AsyncDisposable {
   /** Stopped for up to two leases: sometimes its tenants are others' when it goes on, and sometimes not. */
   async #pause(nth: number, random: Random): Promise<void> {
     const { process } = this.#replicas.get(nth) ?? {}
+    const from = Date.now()
     process?.signal('SIGSTOP')
     await sleep(SETTLE_MS)
     nextLife(this.#notes)
     await sleep(random.between(0, 2 * LEASE_MS))
     nextLife(this.#notes)
     process?.signal('SIGCONT')
+    this.#ours.push({ from, to: Date.now() + LEASE_MS, pid: process?.pid ?? null })
     this.#notes.ends.pauses++
     await sleep(SETTLE_MS)
   }
 
   async #restartRedis(random: Random): Promise<void> {
+    const from = Date.now()
     await this.#redis?.kill()
     await sleep(random.between(0, 2 * LEASE_MS))
     nextLife(this.#notes)
     await this.#redis?.start()
+    this.#ours.push({ from, to: Date.now() + 2 * LEASE_MS, pid: null })
     this.#notes.ends.redis++
   }
 
-  #judge({ stdout, stderr }: ServeProcess): void {
+  #judge({ stdout, stderr, pid }: ServeProcess): void {
+    for (const at of lossesIn(stdout))
+      if (!this.#ours.some((each) => at >= each.from && at <= each.to && (each.pid ?? pid) === pid))
+        this.#notes.ledger.stalls.push(at)
     this.#past += `${stdout}${stderr}`.slice(-2_000)
     const errors = stdout.split('\n').filter((line) => /"level":(50|60)/.test(line) && !EXPECTED.test(line))
     for (const error of errors) this.#notes.ledger.fail(`a replica logged: ${error}`)
   }
+}
+
+/** When a replica has said that its lease was lost. */
+function lossesIn(stdout: string): number[] {
+  const lines = stdout.split('\n').filter((line) => line.includes('"the lease is lost'))
+  return lines.map((line) => new Date(JSON.parse(line).time).getTime())
 }

@@ -25,6 +25,9 @@ export interface Acknowledged {
   ends: Map<number, SeenEnd>
 }
 
+/** A stall is told of once it is over, perhaps in the next life. */
+const STALL_MS = 2_000
+
 /** What all clients saw; what contradicts what was seen before is noted at once. */
 export class Ledger {
   readonly batches: Acknowledged[] = []
@@ -40,6 +43,16 @@ export class Ledger {
   moves = false
   /** Which process runs: the first is 1. */
   life = 1
+  /** When each of the lives began, by `Date.now()`. */
+  readonly begun = [Date.now()]
+  /** When replicas lost their leases though nothing was done to them: the machine was too slow for them. */
+  readonly stalls: number[] = []
+
+  /** Whether a replica may have stood still in a life: what it had sent may have gone on beside what the next owner made of it. */
+  hasStalled(life: number): boolean {
+    const [from, to] = [this.begun[life - 1], this.begun[life] ?? Number.POSITIVE_INFINITY]
+    return this.stalls.some((at) => at >= from && at <= to + STALL_MS)
+  }
 
   accept(batch: Pick<Acknowledged, 'id' | 'tenant' | 'key' | 'body' | 'answer'>): Acknowledged {
     const jobs = new Map(batch.body.jobs.map((job) => [job.name, { body: job, sure: true }]))

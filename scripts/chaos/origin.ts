@@ -16,7 +16,7 @@ export interface Hit {
  */
 export class Origin implements AsyncDisposable {
   readonly hits = new Map<string, Hit[]>()
-  /** The most requests at once of a tenant in one life. */
+  /** The most requests at once of a tenant in one life, by `<life> <tenant>`. */
   readonly most = new Map<string, number>()
   /** Raise it for each process of the service. */
   life = 1
@@ -71,7 +71,7 @@ export class Origin implements AsyncDisposable {
     const key = `${this.life} ${tenant}`
     const now = (this.#now.get(key) ?? 0) + 1
     this.#now.set(key, now)
-    this.most.set(tenant, Math.max(this.most.get(tenant) ?? 0, now))
+    this.most.set(key, Math.max(this.most.get(key) ?? 0, now))
     response.once('close', () => this.#now.set(key, (this.#now.get(key) ?? 0) - 1))
   }
 }

@@ -47,4 +47,5 @@ export function noteEnd(
 export function nextLife({ ledger, origin }: Notes): void {
   origin.life++
   ledger.life++
+  ledger.begun.push(Date.now())
 }
