@@ -32,6 +32,7 @@ export const numberKey = (no: BatchNo) => `gatherd:no:${no}`
  * - `t`: hash; `rev`: who wrote last, and which of its commits that was; `grave`: what has a number up to it is deleted;
  *   `no`: the highest number used; `bytes`: what the tenant keeps
  * - `owner`: the replica that may write
+ * - `away`: hash, where attempts run that are not where their tenant is: seat to replica (engine/cluster/spread/marks.ts)
  * - `batches`: zset of the numbers; `live`: those that have not drained; `drained`: those that have, by when
  * - `ids`: hash, batch id to number
  * - `ik`: hash, Idempotency-Key to `no\nat\nhash\nanswer`; `ika`: zset, the keys by when they were used

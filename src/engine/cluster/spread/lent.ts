@@ -6,6 +6,7 @@ import type { Exchange } from '../../local/exchange.ts'
 import { within } from '../../local/within.ts'
 import type { Bus } from '../bus.ts'
 import type { SpreadCounts } from './counts.ts'
+import type { Mark, Marks } from './marks.ts'
 import { lengthOf, NEXT, type Question, type SentAttempt, type StopOrder } from './protocol.ts'
 import type { TakenTicket, Tickets } from './tickets.ts'
 
@@ -32,6 +33,8 @@ interface Guest extends TakenTicket {
   /** Answers got. */
   got: number
   running: Running | null
+  /** The tenant that is noted to run here. */
+  mark: Mark | null
   /** Whether the last attempt had been told to stop when it ended. */
   heard: boolean
   /** A stop that has overtaken the job that it is for. */
@@ -44,6 +47,7 @@ interface Guest extends TakenTicket {
 export interface LentOptions {
   exchange: Pick<Exchange, 'free' | 'isShort' | 'host' | 'attempt'>
   tickets: Pick<Tickets, 'take'>
+  marks: Pick<Marks, 'put' | 'remove'>
   bus: Pick<Bus, 'call'>
   members: { readonly id: string | null; isAlive(id: string): Promise<boolean> }
   /** The owner of a tenant by what Redis says, alive or not. */
@@ -192,7 +196,15 @@ export class Lent {
       void ticket.done()
       return true
     }
-    const guest: Guest = { ...ticket, got: 0, running: null, heard: false, early: null, gone: new AbortController() }
+    const guest: Guest = {
+      ...ticket,
+      got: 0,
+      running: null,
+      mark: null,
+      heard: false,
+      early: null,
+      gone: new AbortController(),
+    }
     const hosted = exchange.host(() => this.#serve(guest, id))
     if (hosted === null) return false
     hosted.catch(this.#options.onError)
@@ -209,12 +221,29 @@ export class Lent {
         for (const done of recorded) done()
         recorded = []
         if (job === null) return
-        end = await this.#run(guest, job, (done) => recorded.push(done))
+        end = (await this.#note(guest, job, taker))
+          ? await this.#run(guest, job, (done) => recorded.push(done))
+          : { type: 'interrupted', begun: false }
       }
     } finally {
       this.#guests.delete(guest.seat)
+      if (guest.mark !== null) void this.#options.marks.remove(guest.mark)
       void guest.done()
     }
+  }
+
+  /** Have it known where the tenant's attempt is about to run; false: it must not. */
+  async #note(guest: Guest, { tenantId }: SentAttempt, taker: string): Promise<boolean> {
+    if (guest.mark?.tenantId === tenantId) return true
+    const { marks, onError } = this.#options
+    const { seat, owner } = guest
+    if (guest.mark !== null) await marks.remove(guest.mark)
+    // An answer that is lost may have been a yes.
+    guest.mark = { tenantId, seat, owner }
+    return await marks.put(guest.mark, taker).catch((error: unknown) => {
+      onError(error)
+      return false
+    })
   }
 
   async #run(guest: Guest, job: SentAttempt, onRecorded: (done: () => void) => void): Promise<AwayEnd> {

@@ -7,6 +7,7 @@ import { ownerKey } from '../ownership-scripts.ts'
 import { Borrowed } from './borrowed.ts'
 import { SpreadCounts } from './counts.ts'
 import { Lent } from './lent.ts'
+import { Marks } from './marks.ts'
 import { ADOPTED_CHANNEL, KNOWN, NEXT, type Question, STOP, type StopOrder, TICKETS_CHANNEL } from './protocol.ts'
 import { Tickets } from './tickets.ts'
 
@@ -32,6 +33,7 @@ export class Spread {
   readonly borrowed: Borrowed
   readonly lent: Lent
   readonly tickets: Tickets
+  readonly #marks: Marks
   readonly #options: SpreadOptions
   #timer: TimerHandle | null = null
   #left: Promise<void> | null = null
@@ -42,6 +44,8 @@ export class Spread {
     const { counts } = this
     const tickets = new Tickets({ redis, clock, leaseMs, kinds: exchange.kinds, onError })
     this.tickets = tickets
+    const marks = new Marks({ redis, members: membership, clock, leaseMs, onError })
+    this.#marks = marks
     this.borrowed = new Borrowed({
       exchange,
       tickets,
@@ -56,6 +60,7 @@ export class Spread {
     this.lent = new Lent({
       exchange,
       tickets,
+      marks,
       bus,
       members: membership,
       ownerOf: (tenantId) => redis.get(ownerKey(tenantId)),
@@ -87,10 +92,11 @@ export class Spread {
     })
   }
 
-  /** Tell all that a tenant is ours from now on, before its work is taken up. */
+  /** Tell all that a tenant is ours from now on, before its work is taken up; resolves when what ran for its owner before has stopped. */
   async adopting(tenantId: string): Promise<void> {
     const { bus, membership, onError } = this.#options
-    await bus.notify(ADOPTED_CHANNEL, `${tenantId} ${membership.id}`).catch(onError)
+    const told = bus.notify(ADOPTED_CHANNEL, `${tenantId} ${membership.id}`)
+    await Promise.all([told, this.#marks.quiet(tenantId)]).catch(onError)
   }
 
   /** The lease is lost. */
@@ -114,5 +120,6 @@ export class Spread {
   #check(): void {
     this.borrowed.check()
     void this.lent.check()
+    void this.#marks.retry()
   }
 }

@@ -28,6 +28,8 @@ function start({
   const state = { free, short: false, alive: true, me: 'me' as string | null, of: 'owner' as string | null }
   const waiting = [...tickets]
   const log: string[] = []
+  /** Where attempts were said to run. */
+  const notes: string[] = []
   const questions: Question[] = []
   const attempts: { attempt: AwayAttempt; signal: AbortSignal; end(end: AwayEnd): void; recorded: number }[] = []
   const counts = new SpreadCounts()
@@ -64,6 +66,13 @@ function start({
         return { seat, owner, done: note('done'), giveBack: note('back') }
       },
     },
+    marks: {
+      async put({ tenantId, seat, owner: of }, taker) {
+        notes.push(`mark ${tenantId} ${seat} ${of} ${taker}`)
+        return state.of === of
+      },
+      remove: async ({ tenantId, seat }) => void notes.push(`unmark ${tenantId} ${seat}`),
+    },
     bus: {
       async call<Result>(_to: string, _method: string, question: unknown): Promise<Result> {
         // Takers ask nothing else.
@@ -91,7 +100,7 @@ function start({
     lent.hint()
     for (let i = 0; i < 5; i++) await turn()
   }
-  return { clock, state, waiting, log, questions, attempts, counts, lent, take }
+  return { clock, state, waiting, log, notes, questions, attempts, counts, lent, take }
 }
 
 const value: AwayEnd = { type: 'returned', result: '1' }
@@ -126,6 +135,38 @@ describe('Lent slots', () => {
     await take()
 
     expect([log, lent.size]).toEqual([['back s1'], 0])
+  })
+
+  it('are noted before an attempt begins, once a tenant, until the seat is over', async () => {
+    const answers = [sent(0), sent(1), { ...sent(2), tenantId: 'globex' }, null]
+    const { take, attempts, notes } = start({ answers })
+
+    for (let nth = 0; nth < 3; nth++) {
+      await take()
+      notes.push(`begins ${nth}`)
+      attempts[nth].end(value)
+    }
+    await take()
+
+    expect(notes).toEqual([
+      'mark acme s1 owner me',
+      'begins 0',
+      'begins 1',
+      'unmark acme s1',
+      'mark globex s1 owner me',
+      'begins 2',
+      'unmark globex s1',
+    ])
+  })
+
+  it('run nothing of a tenant that has moved by the time that it is noted', async () => {
+    const { take, state, attempts, questions } = start({ answers: [sent(0), null] })
+    state.of = 'another'
+
+    await take()
+
+    expect(attempts).toEqual([])
+    expect(questions.at(-1)?.end).toEqual({ type: 'interrupted', begun: false })
   })
 
   it('are not for our own tickets', async () => {

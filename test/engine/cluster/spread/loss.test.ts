@@ -127,6 +127,28 @@ overRedis('A replica that is lost', () => {
     expect(cluster.spread(1).counts.orphaned).toBe(1)
   })
 
+  it('has an heir that begins nothing of its tenant while an attempt of it still runs elsewhere', async () => {
+    // One runs it, one has what held the first one up, and one is free.
+    await using cluster = await start(4, { leaseMs: 1_500 })
+    const { id, work } = await away(cluster, { deaf: true })
+
+    await cluster.kill(0)
+    await until(() => work.context.signal.aborted)
+    // It took the tenant with that word, and waits.
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    const isAgain = ({ context }: Work) => context.batchId === id && context.attempt === 2
+    const before = cluster.floor.works.filter(isAgain).length
+    work.finish('too late')
+    await until(() => {
+      for (const { context, finish } of cluster.floor.running) if (context.tenantId === 'blocker') finish()
+      return cluster.floor.works.some(isAgain)
+    })
+
+    for (const again of cluster.floor.running) again.finish('again')
+    expect(before).toBe(0)
+    expect((await cluster.drained(id)).jobs[0]).toMatchObject({ state: 'succeeded', result: 'again', attempts: 2 })
+  })
+
   it('that lost its lease alone has its attempts stopped, and goes on with others', async () => {
     await using cluster = await start(3)
     const { id, work } = await away(cluster)
