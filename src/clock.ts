@@ -15,9 +15,12 @@ export interface Clock {
 /** Node's `setTimeout` fires at once above this many milliseconds (a signed 32-bit count), so longer waits are cut up. */
 export const MAX_TIMER_MS = 2_147_483_647
 
+/** A getter of the platform that takes its time. */
+const { timeOrigin } = performance
+
 /** The real clock: `performance.now()` on top of `performance.timeOrigin`. Timers longer than {@link MAX_TIMER_MS} fire early and must be re-armed by the caller. */
 export const systemClock: Clock = {
-  now: () => performance.timeOrigin + performance.now(),
+  now: () => timeOrigin + performance.now(),
   after(delayMs, fire) {
     const timer = setTimeout(fire, Math.min(Math.max(0, delayMs), MAX_TIMER_MS))
     return { cancel: () => clearTimeout(timer) }

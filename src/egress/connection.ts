@@ -12,6 +12,12 @@ export interface Lender {
   closed(connection: Connection): void
 }
 
+/** Who counts what comes over a connection. */
+export interface BytesWatcher {
+  /** Bytes have come, of whatever kind. */
+  bytesCame(): void
+}
+
 /** What a connection is made of. */
 export interface ConnectionOptions extends Omit<Dialled, 'policyVersion'> {
   /** Tenant, origin and policy: only who has the same key may use it again. */
@@ -35,8 +41,8 @@ export class Connection {
   readonly address: string
   /** Milliseconds that opening took. */
   readonly connectMs: number
-  /** Called whenever bytes have come, of whatever kind. For whoever has the lease, and ends with it. */
-  onBytes: (() => void) | undefined
+  /** For whoever has the lease, and ends with it. */
+  watcher: BytesWatcher | undefined
   #reused = false
   #leased = true
   #retired = false
@@ -59,7 +65,7 @@ export class Connection {
     this.#openSockets = sockets.size
     for (const socket of sockets) this.#watch(socket)
     // Beside undici's own listener, which does the reading: not everything that is read is told to a handler.
-    options.socket.on('readable', () => this.onBytes?.())
+    options.socket.on('readable', () => this.watcher?.bytesCame())
   }
 
   /** Whether an attempt had it before: then the server may have closed it just as a request is sent. */
@@ -110,7 +116,7 @@ export class Connection {
   release(): void {
     if (!this.#leased) return
     this.#leased = false
-    this.onBytes = undefined
+    this.watcher = undefined
     this.#lender.returned(this)
     this.#leave()
   }
@@ -118,7 +124,7 @@ export class Connection {
   /** Close it now. Resolves when the socket has emitted `close`; every call does. */
   destroy(): Promise<void> {
     this.#leased = false
-    this.onBytes = undefined
+    this.watcher = undefined
     // A client that has no socket yet, or no longer, still has to fail what was dispatched on it.
     if (!this.#client.destroyed) this.#client.destroy(new EgressError('connection_lost'), noop)
     this.#socket.destroy()

@@ -2,6 +2,7 @@ import type { LookupAddress } from 'node:dns'
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net'
 import { connect as connectTls, type SecureContext } from 'node:tls'
 import type { Clock, TimerHandle } from '../clock.ts'
+import type { HaltSignal } from '../halt.ts'
 import { EgressError } from './errors.ts'
 import { EgressDeniedError } from './guard/denial.ts'
 import type { Passage } from './guard/guard.ts'
@@ -14,7 +15,7 @@ const NEXT_ADDRESS_MS = 1_000
 /** What a dial needs. */
 export interface DialOptions {
   url: URL
-  signal: AbortSignal
+  signal: HaltSignal
   clock: Clock
   /** For DNS, TCP and TLS together. */
   timeoutMs: number

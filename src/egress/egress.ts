@@ -1,11 +1,12 @@
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
 import { type Clock, systemClock } from '../clock.ts'
+import type { HaltSignal } from '../halt.ts'
 import { Connection, type Lender } from './connection.ts'
 import { Dial, type Dialled } from './dial.ts'
 import { EgressError } from './errors.ts'
 import { Guard } from './guard/guard.ts'
 import { nameResolver } from './guard/resolver.ts'
-import { IdlePools } from './pools.ts'
+import { IdlePools, PoolKeys } from './pools.ts'
 import type { Resolve } from './resolve.ts'
 import { hostAndPort } from './url.ts'
 import { Crowd, Visit } from './visit.ts'
@@ -55,7 +56,7 @@ export interface EgressStats {
 interface Ask {
   tenantId: string
   url: URL
-  signal: AbortSignal
+  signal: HaltSignal
   /** Never an idle one. */
   fresh: boolean
 }
@@ -67,6 +68,7 @@ export class Egress implements Lender {
   readonly #options: EgressOptions & typeof DEFAULTS
   readonly #resolve: Resolve
   readonly #idle: IdlePools
+  readonly #keys = new PoolKeys()
   readonly #open = new Set<Connection>()
   /** By whose they are. */
   readonly #dials = new Map<Dial, string>()
@@ -100,6 +102,14 @@ export class Egress implements Lender {
   }
 
   /**
+   * The idle connection that `lease` would give at once; undefined: it has to be asked, for there is none, or exchanges are counted.
+   */
+  leaseIdle(tenantId: string, url: URL): Connection | undefined {
+    if (this.#closing || this.#crowd.isCounted) return undefined
+    return this.#idle.take(this.#keyOf(tenantId, url))?.lease()
+  }
+
+  /**
    * A connection to the URL's origin for one attempt alone: an idle one that the same tenant was let open under the same policy, or a
    * new one. The attempt ends the lease with `release` or `destroy`. Where exchanges are counted and too many are under way at the
    * destination, it waits in line, as long as connecting may take.
@@ -109,13 +119,12 @@ export class Egress implements Lender {
    * @throws {EgressError} When none can be opened.
    * @throws `signal.reason`, at once, when it aborts first; the socket is destroyed.
    */
-  async lease(tenantId: string, url: URL, signal: AbortSignal, { fresh = false } = {}): Promise<Connection> {
+  async lease(tenantId: string, url: URL, signal: HaltSignal, { fresh = false } = {}): Promise<Connection> {
     signal.throwIfAborted()
     if (this.#closing) throw new EgressError('connection_lost')
     const ask = { tenantId, url, signal, fresh }
     if (this.#crowd.isCounted) return this.#leaseInTurn(ask)
-    const idle = fresh ? undefined : this.#idle.take(this.#keyOf(ask))
-    return idle ? idle.lease() : this.#connect(ask)
+    return (fresh ? undefined : this.leaseIdle(tenantId, url)) ?? this.#connect(ask)
   }
 
   /** The tenant is gone: whoever comes under its name gets no socket of its. Its idle ones are closed at once, leased ones are not kept. */
@@ -150,9 +159,8 @@ export class Egress implements Lender {
     for (const [dial, tenantId] of this.#dials) if (isMeant(tenantId)) dial.cancel(reason)
   }
 
-  /** None of the first two has a blank, so two different triples never make the same key. */
-  #keyOf({ tenantId, url }: Ask, policyVersion = this.guard.policyOf(tenantId).version): string {
-    return `${url.origin} ${policyVersion} ${tenantId}`
+  #keyOf(tenantId: string, url: URL, policyVersion = this.guard.policyOf(tenantId).version): string {
+    return this.#keys.of(url.origin, policyVersion, tenantId)
   }
 
   async #leaseInTurn(ask: Ask): Promise<Connection> {
@@ -177,11 +185,12 @@ export class Egress implements Lender {
 
   async #idleInTurn(ask: Ask, visit: Visit): Promise<Connection | undefined> {
     ask.signal.throwIfAborted()
-    const first = ask.fresh ? undefined : this.#idle.peek(this.#keyOf(ask))
+    const { tenantId, url } = ask
+    const first = ask.fresh ? undefined : this.#idle.peek(this.#keyOf(tenantId, url))
     if (!first) return undefined
     await visit.atSome([first.address])
     ask.signal.throwIfAborted()
-    const idle = this.#idle.takeTo(this.#keyOf(ask), first.address)
+    const idle = this.#idle.takeTo(this.#keyOf(tenantId, url), first.address)
     if (!idle) visit.leaveAddresses()
     return idle?.lease()
   }
@@ -189,7 +198,7 @@ export class Egress implements Lender {
   async #connect(ask: Ask, visit?: Visit): Promise<Connection> {
     const { tenantId, url } = ask
     const dialled = await this.#dial(ask, visit)
-    const key = this.#keyOf(ask, dialled.policyVersion)
+    const key = this.#keyOf(tenantId, url, dialled.policyVersion)
     const { idleMs, maxHeaderBytes } = this.#options
     const { origin } = url
     const connection = new Connection({ ...dialled, key, tenantId, origin, idleMs, maxHeaderBytes, lender: this })

@@ -6,8 +6,10 @@ import type { Connection } from './connection.ts'
  */
 export class IdlePools {
   readonly #maxIdle: number
-  /** In order of use, the least recently used first. No value is empty. */
+  /** In order of use, the least recently used first. No value is empty but that of the newest key. */
   readonly #pools = new Map<string, Connection[]>()
+  /** The key that was put last: who fetches from one origin empties its pool and fills it again with each job. */
+  #newest: string | undefined
   #size = 0
 
   constructor({ maxIdle }: { maxIdle: number }) {
@@ -20,7 +22,8 @@ export class IdlePools {
   }
 
   get pools(): number {
-    return this.#pools.size
+    const newest = this.#newest === undefined ? undefined : this.#pools.get(this.#newest)
+    return this.#pools.size - (newest?.length === 0 ? 1 : 0)
   }
 
   /** The most recently used connection of a key that is usable, out of the pool. */
@@ -46,10 +49,7 @@ export class IdlePools {
 
   /** Keep a connection. Returns one that had to make room, to be destroyed. */
   put(connection: Connection): Connection | undefined {
-    const pool = this.#pools.get(connection.key) ?? []
-    pool.push(connection)
-    this.#pools.delete(connection.key)
-    this.#pools.set(connection.key, pool)
+    this.#newestPool(connection.key).push(connection)
     return ++this.#size > this.#maxIdle ? this.#evict() : undefined
   }
 
@@ -60,14 +60,30 @@ export class IdlePools {
     if (!pool || at < 0) return
     pool.splice(at, 1)
     this.#size--
-    if (pool.length === 0) this.#pools.delete(connection.key)
+    if (pool.length === 0) this.#dropEmpty(connection.key)
+  }
+
+  /** The pool of a key, as the most recently used. */
+  #newestPool(key: string): Connection[] {
+    const pool = this.#pools.get(key) ?? []
+    if (key === this.#newest) return pool
+    const old = this.#newest
+    this.#newest = key
+    if (old !== undefined && this.#pools.get(old)?.length === 0) this.#pools.delete(old)
+    this.#pools.delete(key)
+    this.#pools.set(key, pool)
+    return pool
+  }
+
+  #dropEmpty(key: string): void {
+    if (key !== this.#newest) this.#pools.delete(key)
   }
 
   #pop(key: string): Connection | undefined {
     const pool = this.#pools.get(key)
     const connection = pool?.pop()
     if (connection) this.#size--
-    if (pool?.length === 0) this.#pools.delete(key)
+    if (connection && pool?.length === 0) this.#dropEmpty(key)
     return connection
   }
 
@@ -77,5 +93,19 @@ export class IdlePools {
       return oldest
     }
     return undefined
+  }
+}
+
+/** The keys of pools, of whom the last one asked for is remembered: a batch often has one origin for all of its jobs. */
+export class PoolKeys {
+  #last = { origin: '', policyVersion: '', tenantId: '', key: '' }
+
+  /** None of the first two has a blank, so two different triples never make the same key. */
+  of(origin: string, policyVersion: string, tenantId: string): string {
+    const last = this.#last
+    if (last.origin === origin && last.policyVersion === policyVersion && last.tenantId === tenantId) return last.key
+    const key = `${origin} ${policyVersion} ${tenantId}`
+    this.#last = { origin, policyVersion, tenantId, key }
+    return key
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { HaltSignal } from '../halt.ts'
 import { EgressError } from './errors.ts'
 import { Places } from './places.ts'
 
@@ -22,7 +23,7 @@ export class Crowd {
 /** Whose visit it is, and how long it may stand in line. */
 export interface VisitOptions {
   crowd: Crowd
-  signal: AbortSignal
+  signal: HaltSignal
   clock: Clock
   timeoutMs: number
 }
@@ -117,7 +118,7 @@ export class Visit {
         leaveLine()
         reject(reason)
       }
-      const aborted = () => giveUp(signal.reason)
+      const aborted = { handleEvent: () => giveUp(signal.reason) }
       const timer = clock.after(this.leftMs, () => giveUp(new EgressError('connect_timeout')))
       signal.addEventListener('abort', aborted)
       this.#giveUp = giveUp

@@ -1,3 +1,4 @@
+import type { HaltSignal } from '../halt.ts'
 import { type JsonPieces, lengthOf, stringify, textOf } from '../json/raw.ts'
 import { type AttemptContext, type CommonSpec, JobError, type JobKind, StopReason, type StorageBound } from './kind.ts'
 
@@ -26,18 +27,19 @@ export async function runAttempt(
   context: AttemptContext,
   over: () => StorageBound | null = () => null,
 ): Promise<AttemptEnd> {
-  if (context.signal.aborted) return { type: 'unwound' }
+  const halt = context.halt ?? context.signal
+  if (halt.aborted) return { type: 'unwound' }
   try {
     return returned(kind, await kind.run(spec, context), over())
   } catch (thrown) {
-    return hasUnwound(thrown, context.signal) ? { type: 'unwound' } : failure(abridged(kind, thrown, over()))
+    return hasUnwound(thrown, halt) ? { type: 'unwound' } : failure(abridged(kind, thrown, over()), kind)
   }
 }
 
 function returned(kind: JobKind, result: unknown, bound: StorageBound | null): AttemptEnd {
-  if (bound === null) return { type: 'returned', result: toJson(result) }
+  if (bound === null) return { type: 'returned', result: toJson(result, kind) }
   const kept = keptOf(kind, result)
-  if (kept === result) return { type: 'returned', result: toJson(result) }
+  if (kept === result) return { type: 'returned', result: toJson(result, kind) }
   return noRoom(bound, kept)
 }
 
@@ -80,7 +82,7 @@ function keptOf({ whenFull }: JobKind, result: unknown): unknown {
 }
 
 /** True for what a kind throws because it was told to stop: the signal's reason, or an AbortError of a library. */
-function hasUnwound(thrown: unknown, signal: AbortSignal): boolean {
+function hasUnwound(thrown: unknown, signal: HaltSignal): boolean {
   if (!signal.aborted) return false
   return (
     thrown === signal.reason ||
@@ -89,9 +91,9 @@ function hasUnwound(thrown: unknown, signal: AbortSignal): boolean {
 }
 
 /** The end of an attempt that threw `thrown`, whatever that is; its facts and result are left out when JSON cannot carry them. */
-export function failure(thrown: unknown): AttemptEnd {
+export function failure(thrown: unknown, kind?: JobKind): AttemptEnd {
   try {
-    return described(thrown)
+    return described(thrown, kind)
   } catch {
     // Reading what was thrown threw in turn: a cycle, a BigInt, an object without a prototype.
     const facts = { type: 'Error', code: 'kind_error', message: 'The kind threw something that cannot be described.' }
@@ -99,11 +101,11 @@ export function failure(thrown: unknown): AttemptEnd {
   }
 }
 
-function described(thrown: unknown): AttemptEnd {
+function described(thrown: unknown, kind: JobKind | undefined): AttemptEnd {
   if (thrown instanceof JobError) {
     const { type, code, message } = thrown
     const error = JSON.stringify({ type, code, message, ...thrown.facts })
-    return { type: 'threw', facts: { type, code, message }, error, result: toJson(thrown.result) }
+    return { type: 'threw', facts: { type, code, message }, error, result: toJson(thrown.result, kind) }
   }
   const facts = { type: nameOf(thrown), code: 'kind_error', message: messageOf(thrown) }
   return { type: 'threw', facts, error: JSON.stringify(facts), result: null }
@@ -113,9 +115,9 @@ function described(thrown: unknown): AttemptEnd {
 const MAX_RESULT_CHARS = 67_108_864
 
 /** @throws {TypeError} for a value that JSON cannot carry, or too much of it; it fails the job like any error of its kind. */
-function toJson(value: unknown): string | JsonPieces | null {
+function toJson(value: unknown, kind?: JobKind): string | JsonPieces | null {
   if (value === null || value === undefined) return null
-  const json = stringify(value) ?? null
+  const json = kind?.write === undefined ? (stringify(value) ?? null) : kind.write(value)
   if (json !== null && lengthOf(json) > MAX_RESULT_CHARS)
     throw new TypeError(`The result is larger than ${MAX_RESULT_CHARS} characters of JSON.`)
   return json

@@ -1,9 +1,11 @@
+import type { Clock } from '../clock.ts'
 import { DENIED_SENTENCE } from '../egress/guard/denial.ts'
 import { checkUrl, hostAndPort } from '../egress/url.ts'
 import { LargeBodies } from './fetch/body-thread.ts'
+import { EqualTimeouts } from './fetch/equal-timeouts.ts'
 import { isSecretHeader } from './fetch/header-rules.ts'
 import { DEFAULT_INFLIGHT_BYTES, InflightBytes } from './fetch/inflight.ts'
-import { type FetchResult, withoutBody } from './fetch/result.ts'
+import { type FetchResult, withoutBody, writeResult } from './fetch/result.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
 import { Writing } from './fetch/writing.ts'
@@ -18,10 +20,19 @@ export type FetchSpec = CommonSpec & FetchFields
  * @param options.inflight - Default: a budget of 256 MiB of its own.
  */
 export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Partial<FetchParts>): JobKind<FetchSpec> {
-  const parts = {
+  const { limits } = options
+  const byClock = new WeakMap<Clock, EqualTimeouts>()
+  const parts: FetchParts = {
     bodies: new LargeBodies(),
     inflight: new InflightBytes(DEFAULT_INFLIGHT_BYTES),
     writing: new Writing(),
+    headersTimeouts(clock) {
+      const known = byClock.get(clock)
+      if (known !== undefined) return known
+      const timeouts = new EqualTimeouts({ delayMs: limits.headersTimeoutMs, clock })
+      byClock.set(clock, timeouts)
+      return timeouts
+    },
     ...options,
   }
   return {
@@ -30,6 +41,7 @@ export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Parti
     spec: fetchSpec(parts.limits),
     hostOf,
     guarded: true,
+    halts: true,
     onRestart: ({ method }) => (method === 'POST' || method === 'PATCH' ? 'fail' : 'retry'),
     secrets: ({ headers = {} }) =>
       Object.keys(headers)
@@ -38,6 +50,7 @@ export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Parti
     objections: ({ url }, tenantId) => (typeof url === 'string' ? objectionsTo(url, tenantId, parts.egress) : []),
     // Whatever a fetch ends with is one.
     whenFull: (result) => withoutBody(result as FetchResult),
+    write: (result) => writeResult(result as FetchResult),
     run: (spec, context) => new FetchAttempt({ spec, context, parts }).run(),
   }
 }

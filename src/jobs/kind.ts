@@ -1,5 +1,7 @@
 import type { z } from 'zod'
 import type { Clock } from '../clock.ts'
+import type { HaltSignal } from '../halt.ts'
+import type { JsonPieces } from '../json/raw.ts'
 
 /** What every job has, whatever its kind. Durations in milliseconds; null or absent: none. */
 export interface CommonSpec {
@@ -20,6 +22,8 @@ export interface CommonSpec {
 export interface AttemptContext {
   /** Aborts for every cause (timeout, deadline, cancel, drain); `signal.reason` is a `StopReason`. */
   signal: AbortSignal
+  /** The same stop, without the price of an AbortSignal: that is made when somebody asks for it. Absent: `signal` it is. */
+  halt?: HaltSignal
   clock: Clock
   /** `now()` when the attempt got its slot. */
   startedAt: number
@@ -79,6 +83,12 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
    * out, a job that would have succeeded fails with `response_too_large`.
    */
   whenFull?: 'own' | ((result: unknown) => unknown)
+  /**
+   * It stops for `context.halt`, and takes the context as it is: neither copied nor spread. What it does not ask for is not made then.
+   */
+  halts?: boolean
+  /** A result, also one beside an error, as the JSON text that `JSON.stringify` makes of it. Default: that. For what is written often. */
+  write?(result: unknown): string | JsonPieces
   run(spec: Spec, context: AttemptContext): Promise<unknown>
 }
 

@@ -31,10 +31,12 @@ export function sleepKind(): JobKind<SleepSpec> {
     onRestart: () => 'retry',
     resumes: true,
     whenFull: 'own',
+    halts: true,
     async run({ durationMs, result = null }, context) {
       await context.sleepUntil(context.startedAt + durationMs)
       // The end and the abort may come in one turn.
-      context.signal.throwIfAborted()
+      const { halt = context.signal } = context
+      halt.throwIfAborted()
       return result
     },
   }

@@ -28,6 +28,11 @@ export function writeAhead(end: AttemptEnd, options: AheadOptions): EndOnRecord 
   return written(end, end.result, options)
 }
 
+/** Whether it is one text, as nearly all are: there is nothing to write ahead then. */
+export function isShort(end: AttemptEnd): end is AttemptEnd & EndOnRecord {
+  return end.type === 'unwound' || end.result === null || typeof end.result === 'string'
+}
+
 async function written(
   end: Exclude<AttemptEnd, { type: 'unwound' }>,
   pieces: JsonPieces,

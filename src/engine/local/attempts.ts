@@ -1,11 +1,13 @@
 import type { Clock } from '../../clock.ts'
+import { acceptedAt } from '../../core/batch.ts'
 import type { Cause } from '../../core/states.ts'
 import type { Input } from '../../core/step.ts'
-import { jobIdOf } from '../../ids.ts'
+import { Halt } from '../../halt.ts'
 import { type AttemptEnd, bounded, failure, runAttempt } from '../../jobs/attempt.ts'
-import { type AttemptContext, type CommonSpec, type JobKind, StopReason, type StorageBound } from '../../jobs/kind.ts'
+import { type CommonSpec, type JobKind, StopReason, type StorageBound } from '../../jobs/kind.ts'
 import type { BatchNo, Store } from '../../store/store.ts'
-import { type EndOnRecord, writeAhead } from './ahead.ts'
+import { type EndOnRecord, isShort, writeAhead } from './ahead.ts'
+import { type AttemptFacts, contextOf, type Running } from './context.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Tenant } from './tenants.ts'
 import type { Timer, TimerOwner, Timers } from './timers.ts'
@@ -14,9 +16,9 @@ import type { Timer, TimerOwner, Timers } from './timers.ts'
 export const STUCK_AFTER_MS = 5_000
 
 /** An attempt that has its slot: one AbortController, fired once, for the first cause. */
-export class RunningAttempt implements TimerOwner {
+export class RunningAttempt implements TimerOwner, Running {
   readonly startedAt: number
-  readonly #controller = new AbortController()
+  readonly halt = new Halt()
   readonly #timers: Timers
   readonly #onStuck: () => void
   #watch: Timer | null = null
@@ -31,14 +33,14 @@ export class RunningAttempt implements TimerOwner {
   }
 
   get signal(): AbortSignal {
-    return this.#controller.signal
+    return this.halt.signal
   }
 
   /** Tell the work to stop. Only the first call does anything. */
   abort(cause: Cause, now: number): void {
-    if (this.signal.aborted) return
+    if (this.halt.aborted) return
     this.#watch = this.#timers.arm(this, 'sleep', 0, now + STUCK_AFTER_MS)
-    this.#controller.abort(new StopReason(cause))
+    this.halt.abort(new StopReason(cause))
   }
 
   due(): void {
@@ -51,7 +53,7 @@ export class RunningAttempt implements TimerOwner {
     return this.#recorded !== undefined
   }
 
-  readonly onRecorded = (done: () => void): void => {
+  onRecorded(done: () => void): void {
     this.#recorded ??= []
     this.#recorded.push(done)
   }
@@ -80,12 +82,6 @@ export interface AttemptServices {
   /** The bound of bytes that a tenant has reached; null: it has not. */
   overBound(tenant: Tenant): StorageBound | null
 }
-
-/** What an attempt is told of its job beside the spec. `context` is the batch's. */
-export type AttemptFacts = Pick<
-  AttemptContext,
-  'startedAt' | 'queuedMs' | 'tenantId' | 'batchId' | 'index' | 'attempt' | 'context' | 'traceparent'
->
 
 /** An attempt that is to run in another process: its spec is where `no` and `index` say. */
 export interface AwayAttempt extends AttemptFacts {
@@ -138,8 +134,8 @@ export async function attempt(
     services.beforeStart()
     const over = () => services.overBound(live.tenant)
     if (place === undefined) {
-      const end = await runAttempt(kind, spec, contextOf(services, spec, facts, running), over)
-      return await writeAhead(end, { store: services.store, no: live.no, index, signal: running.signal })
+      const end = await runAttempt(kind, spec, contextOf(services, { kind, spec }, facts, running), over)
+      return isShort(end) ? end : await writeAhead(end, { ...services, no: live.no, index, signal: running.signal })
     }
     const end = await place.run({ ...facts, no: live.no, onRestart }, running.signal)
     // What the tenant keeps is known here alone.
@@ -156,10 +152,9 @@ export function restartRule(kind: JobKind, spec: CommonSpec): 'retry' | 'fail' {
 }
 
 function factsOf(live: LiveBatch, index: number, { startedAt }: RunningAttempt): AttemptFacts {
-  const acceptedAt = live.core.accepted.findLast(({ from }) => from <= index)?.at ?? startedAt
   return {
     startedAt,
-    queuedMs: startedAt - acceptedAt,
+    queuedMs: startedAt - acceptedAt(live.core, index),
     tenantId: live.tenant.id,
     batchId: live.id,
     index,
@@ -167,42 +162,4 @@ function factsOf(live: LiveBatch, index: number, { startedAt }: RunningAttempt):
     context: live.header.context,
     traceparent: live.header.traceparent,
   }
-}
-
-/** All that a kind is given with its spec. */
-export function contextOf(
-  { clock, timers }: Pick<AttemptServices, 'clock' | 'timers'>,
-  spec: CommonSpec,
-  facts: AttemptFacts,
-  { signal, onRecorded }: { signal: AbortSignal; onRecorded(done: () => void): void },
-): AttemptContext {
-  return {
-    ...facts,
-    signal,
-    clock,
-    jobId: jobIdOf(facts.batchId, facts.index),
-    context: spec.context === undefined ? facts.context : { ...facts.context, ...spec.context },
-    sleepUntil: (dueAt) => sleepUntil(clock, timers, signal, dueAt),
-    onRecorded,
-  }
-}
-
-/** Resolves at `dueAt`, never before; rejects with the signal's reason when that aborts first. */
-export function sleepUntil(clock: Clock, timers: Timers, signal: AbortSignal, dueAt: number): Promise<void> {
-  if (signal.aborted) return Promise.reject(signal.reason)
-  if (dueAt <= clock.now()) return Promise.resolve()
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      timers.cancel(timer)
-      reject(signal.reason)
-    }
-    const owner: TimerOwner = {
-      due() {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      },
-    }
-    const timer = timers.arm(owner, 'sleep', 0, dueAt)
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
 }

@@ -2,7 +2,8 @@ import type { Clock } from '../../clock.ts'
 import { type AttemptEnd, failure, inOnePiece, runAttempt } from '../../jobs/attempt.ts'
 import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { Store } from '../../store/store.ts'
-import { type AttemptFacts, type AwayAttempt, type AwayEnd, contextOf, type Place } from './attempts.ts'
+import type { AwayAttempt, AwayEnd, Place } from './attempts.ts'
+import { type AttemptFacts, contextOf } from './context.ts'
 import type { Runtime } from './runtime.ts'
 import type { BatchSealer, Sealer } from './sealer.ts'
 
@@ -103,7 +104,7 @@ export class Exchange {
       const services = { clock: this.#clock, timers: this.#runtime.timers }
       // Whoever stood still may have lost the right to it.
       this.#beforeStart()
-      return inOnePiece(await runAttempt(kind, spec, contextOf(services, spec, facts, around)))
+      return inOnePiece(await runAttempt(kind, spec, contextOf(services, { kind, spec }, facts, around)))
     } catch (thrown) {
       return failure(thrown)
     }

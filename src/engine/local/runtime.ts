@@ -9,7 +9,7 @@ import { EngineCounts } from '../../metrics/engine-counts.ts'
 import type { Store } from '../../store/store.ts'
 import { Admission } from './admission.ts'
 import type { EndOnRecord } from './ahead.ts'
-import { attempt, inputOf, type Outcome, type Place, RunningAttempt } from './attempts.ts'
+import { type AttemptServices, attempt, inputOf, type Outcome, type Place, RunningAttempt } from './attempts.ts'
 import { count, counted } from './count.ts'
 import { FairQueue, type Grant } from './fair-queue.ts'
 import type { Hosts } from './hosts.ts'
@@ -58,12 +58,11 @@ export class Runtime {
   readonly counts: EngineCounts
   readonly #timers: Timers
   readonly #slots: Slots
-  readonly #kinds: ReadonlyMap<string, JobKind>
+  readonly #services: AttemptServices
   readonly #events: RuntimeEvents
   readonly #hosts: Hosts
   readonly #beforeStart: () => void
   readonly #startedAt: number
-  readonly #store: Pick<Store, 'putAhead'>
   readonly #live = new Map<string, LiveBatch>()
   readonly #byQueue = new Map<BatchQueue, LiveBatch>()
   #abandoned = false
@@ -85,9 +84,7 @@ export class Runtime {
     this.clock = options.clock
     this.#beforeStart = options.beforeStart ?? (() => undefined)
     this.#startedAt = options.clock.now()
-    this.#store = options.store
     this.tenants = options.tenants
-    this.#kinds = options.kinds
     this.counts = new EngineCounts(options.kinds.keys())
     this.#events = options.events
     this.#hosts = options.hosts
@@ -104,6 +101,15 @@ export class Runtime {
     })
     const { clock, tenants } = options
     this.admission = new Admission({ tenants, clock, canWrite: () => this.journal.healthy })
+    this.#services = {
+      clock,
+      timers: this.#timers,
+      kinds: options.kinds,
+      store: options.store,
+      committed: () => this.journal.committed(),
+      beforeStart: this.#beforeStart,
+      overBound: (tenant) => tenants.overBound(tenant),
+    }
   }
 
   get timers(): Timers {
@@ -323,18 +329,6 @@ export class Runtime {
   #startOf(live: LiveBatch, index: number, now: number): number {
     const before = live.startedBefore.get(index)
     return before?.resumes ? before.at : now
-  }
-
-  get #services() {
-    return {
-      clock: this.clock,
-      timers: this.#timers,
-      kinds: this.#kinds,
-      store: this.#store,
-      committed: () => this.journal.committed(),
-      beforeStart: this.#beforeStart,
-      overBound: (tenant: Tenant) => this.tenants.overBound(tenant),
-    }
   }
 
   #ended(live: LiveBatch, index: number, running: RunningAttempt, outcome: Outcome): void {

@@ -1,12 +1,14 @@
 const FIRST_CAPACITY = 4_096
 
+const EMPTY = Buffer.alloc(0)
+
 /** More than nearly all bodies have. */
 const SHARED_ABOVE = 65_536
 
 /** Collects the chunks of a body, up to a limit. A body of tiny chunks costs its bytes, not an object for each of them. */
 export class ByteSink {
   readonly #limit: number
-  #bytes: Buffer = Buffer.alloc(0)
+  #bytes: Buffer = EMPTY
   #length = 0
   #expected = 0
 
@@ -36,7 +38,7 @@ export class ByteSink {
 
   /** What has been collected so far. */
   bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#length)
+    return this.#bytes.length === this.#length ? this.#bytes : this.#bytes.subarray(0, this.#length)
   }
 
   #append(chunk: Buffer, length: number): void {

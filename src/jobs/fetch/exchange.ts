@@ -1,13 +1,15 @@
 import type { Dispatcher } from 'undici'
-import type { Clock, TimerHandle } from '../../clock.ts'
-import type { Connection } from '../../egress/connection.ts'
+import type { Clock } from '../../clock.ts'
+import type { BytesWatcher, Connection } from '../../egress/connection.ts'
+import type { HaltSignal } from '../../halt.ts'
 import { JobError } from '../kind.ts'
 import { type BodyOwner, BodyReader } from './body-reader.ts'
+import { type EqualTimeout, EqualTimeouts, type TimeoutOwner } from './equal-timeouts.ts'
 import { asFetchError, fetchError } from './errors.ts'
 import type { Claim } from './inflight.ts'
 import type { FetchLimits } from './limits.ts'
 import { locationOf } from './redirect.ts'
-import type { HopRequest } from './request.ts'
+import { type HopRequest, headerLines } from './request.ts'
 import { headerOf, type ResponseHeaders, responseHeaders } from './response-headers.ts'
 
 /** What a request was answered. */
@@ -29,9 +31,11 @@ export interface ByteBudget {
 export interface ExchangeOptions {
   connection: Connection
   request: HopRequest
-  signal: AbortSignal
+  signal: HaltSignal
   clock: Clock
   limits: FetchLimits
+  /** Of the headers, one for all exchanges. Absent: of this one alone. */
+  headersTimeouts?: EqualTimeouts
   budget: ByteBudget
   /** Decoded bytes that the body may have. */
   maxBytes: number
@@ -76,11 +80,14 @@ type Reply = Dispatcher.ResponseData['headers']
  * headers is read over, and for more the connection is not kept. Every failure, and the signal's abort in any state, destroys the connection,
  * and `done` rejects when its socket has closed.
  */
-export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
+export class Exchange implements Dispatcher.DispatchHandler, BodyOwner, BytesWatcher, TimeoutOwner {
   readonly done: Promise<HopResponse>
   readonly #options: ExchangeOptions
   readonly #settle: PromiseWithResolvers<HopResponse> = Promise.withResolvers()
-  readonly #headersTimer: TimerHandle
+  readonly #headersTimeouts: EqualTimeouts
+  readonly #headersTimeout: EqualTimeout
+  /** Bytes that may have come over the connection by the end. */
+  #most = 0
   #controller: Controller | undefined
   #status = 0
   #headers: ResponseHeaders = {}
@@ -96,7 +103,8 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
     const { signal, clock, limits } = options
     this.#options = options
     this.done = this.#settle.promise
-    this.#headersTimer = clock.after(limits.headersTimeoutMs, () => this.#headersLate())
+    this.#headersTimeouts = options.headersTimeouts ?? new EqualTimeouts({ delayMs: limits.headersTimeoutMs, clock })
+    this.#headersTimeout = this.#headersTimeouts.arm(this)
     signal.addEventListener('abort', this)
     if (signal.aborted) this.handleEvent()
     else this.#send()
@@ -120,7 +128,7 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
   /** From undici; also for 1xx, which says nothing about the response. */
   onResponseStart(controller: Controller, status: number, headers: Reply): void {
     if (this.#over || status < 200) return
-    this.#headersTimer.cancel()
+    this.#headersTimeouts.cancel(this.#headersTimeout)
     // Headers over their cap are not kept, as evidence neither.
     if (linesOf(controller.rawHeaders) > this.#options.limits.maxResponseHeaders)
       return this.#fail(fetchError('bad_response'))
@@ -172,18 +180,21 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
   #send(): void {
     const { connection, request, limits } = this.#options
     const { url, method, body } = request
-    const headers: string[] = []
-    for (const [name, value] of request.headers) headers.push(name, value)
-    const most = connection.bytesRead + this.#options.budget.left + FRAMING_BYTES
-    connection.onBytes = () => {
-      if (connection.bytesRead > most) this.#fail(fetchError(this.#status > 0 ? 'response_too_large' : 'bad_response'))
-    }
+    const headers = headerLines(request.headers)
+    this.#most = connection.bytesRead + this.#options.budget.left + FRAMING_BYTES
+    connection.watcher = this
     // While the reader is paused this does not run.
     const bodyTimeout = limits.idleTimeoutMs
     connection.dispatch({ path: url.pathname + url.search, method, headers, body, bodyTimeout }, this)
   }
 
-  #headersLate(): void {
+  bytesCame(): void {
+    if (this.#options.connection.bytesRead > this.#most)
+      this.#fail(fetchError(this.#status > 0 ? 'response_too_large' : 'bad_response'))
+  }
+
+  /** The headers have not come in time. */
+  timedOut(): void {
     this.#fail(fetchError('connection_lost', { message: 'The server sent no response headers in time.' }))
   }
 
@@ -259,7 +270,7 @@ export class Exchange implements Dispatcher.DispatchHandler, BodyOwner {
 
   #finish(): void {
     this.#over = true
-    this.#headersTimer.cancel()
+    this.#headersTimeouts.cancel(this.#headersTimeout)
     this.#options.signal.removeEventListener('abort', this)
     this.#reader?.destroy()
   }

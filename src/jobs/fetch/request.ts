@@ -18,18 +18,48 @@ const USER_AGENT = `gatherd/${packageJson.version}`
 export const LOOP_HEADER = 'cdn-loop'
 export const LOOP_VALUE = 'gatherd'
 
+/** The headers of a fetch that sets none, has no body and carries nothing on; the same for all of them. */
+const PLAIN_HEADERS: ReadonlyMap<string, string> = withDefaults(new Map())
+const PLAIN_LINES: readonly string[] = [...PLAIN_HEADERS].flat()
+
+/** Names and values in turn, as undici takes them. */
+export function headerLines(headers: HopRequest['headers']): string[] {
+  // undici only reads them.
+  if (headers === PLAIN_HEADERS) return PLAIN_LINES as string[]
+  const lines: string[] = []
+  for (const [name, value] of headers) lines.push(name, value)
+  return lines
+}
+
 /** The first request of a fetch: the job's own headers, and ours where it set none. */
 export function firstRequest(spec: FetchFields, context: AttemptContext): HopRequest {
+  const headers = isPlain(spec, context) ? PLAIN_HEADERS : headersOf(spec, context)
+  return { url: new URL(spec.url), method: spec.method, headers, body: bodyOf(spec) }
+}
+
+function isPlain(spec: FetchFields, { traceparent, context }: AttemptContext): boolean {
+  if (spec.headers !== undefined || traceparent || contentTypeOf(spec) !== undefined) return false
+  for (const _key in context) return false
+  return true
+}
+
+function headersOf(spec: FetchFields, context: AttemptContext): ReadonlyMap<string, string> {
   const headers = new Map<string, string>()
   for (const name in spec.headers) headers.set(name.toLowerCase(), spec.headers[name] ?? '')
+  withDefaults(headers)
+  if (context.traceparent) setDefault(headers, 'traceparent', childTraceparent(context.traceparent))
+  setDefault(headers, 'baggage', baggageOf(context.context))
+  setDefault(headers, 'content-type', contentTypeOf(spec))
+  return headers
+}
+
+/** With what every request has. */
+function withDefaults(headers: Map<string, string>): Map<string, string> {
   setDefault(headers, 'user-agent', USER_AGENT)
   setDefault(headers, 'accept-encoding', 'gzip, br, zstd')
   const loop = headers.get(LOOP_HEADER)
   headers.set(LOOP_HEADER, loop ? `${loop}, ${LOOP_VALUE}` : LOOP_VALUE)
-  if (context.traceparent) setDefault(headers, 'traceparent', childTraceparent(context.traceparent))
-  setDefault(headers, 'baggage', baggageOf(context.context))
-  setDefault(headers, 'content-type', contentTypeOf(spec))
-  return { url: new URL(spec.url), method: spec.method, headers, body: bodyOf(spec) }
+  return headers
 }
 
 function setDefault(headers: Map<string, string>, name: string, value: string | undefined): void {

@@ -1,4 +1,4 @@
-import type { RawJson } from '../../json/raw.ts'
+import { type JsonPieces, RawJson } from '../../json/raw.ts'
 import type { ResponseHeaders } from './response-headers.ts'
 import type { FetchFields } from './spec.ts'
 
@@ -37,6 +37,30 @@ export const NO_BODY: KeptBody = { body: null, bodyEncoding: null, bytes: 0 }
 /** The result without its body; the very same where there is none. */
 export function withoutBody(result: FetchResult): FetchResult {
   return result.bytes === 0 ? result : { ...result, ...NO_BODY, truncated: true }
+}
+
+/** A result as JSON: by hand, in the order of its fields, for there is nothing that a fetch spends more time on otherwise. */
+export function writeResult(result: FetchResult): string | JsonPieces {
+  const { status, url, redirects, headers, body } = result
+  const hops = redirects.length === 0 ? '[]' : JSON.stringify(redirects)
+  const head = `{"status":${status},"url":${JSON.stringify(url)},"redirects":${hops},"headers":${headersText(headers)},"body":`
+  const tail = tailText(result)
+  if (!(body instanceof RawJson)) return `${head}${JSON.stringify(body)}${tail}`
+  return typeof body.json === 'string' ? `${head}${body.json}${tail}` : [head, body.json, tail]
+}
+
+function headersText(headers: ResponseHeaders): string {
+  let text = ''
+  for (const name in headers)
+    text += `${text === '' ? '{' : ','}${JSON.stringify(name)}:${JSON.stringify(headers[name])}`
+  return text === '' ? '{}' : `${text}}`
+}
+
+function tailText({ bodyEncoding, bytes, truncated, timing }: FetchResult): string {
+  const encoding = bodyEncoding === null ? 'null' : `"${bodyEncoding}"`
+  const { queuedMs, connectMs, firstByteMs, totalMs } = timing
+  const times = `"queuedMs":${queuedMs},"connectMs":${connectMs},"firstByteMs":${firstByteMs},"totalMs":${totalMs}`
+  return `,"bodyEncoding":${encoding},"bytes":${bytes},"truncated":${truncated},"timing":{${times}}}`
 }
 
 /** Milliseconds with three decimals. */

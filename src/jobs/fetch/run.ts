@@ -1,7 +1,10 @@
+import type { Clock } from '../../clock.ts'
 import type { Connection } from '../../egress/connection.ts'
 import type { Egress } from '../../egress/egress.ts'
+import type { HaltSignal } from '../../halt.ts'
 import { type AttemptContext, JobError } from '../kind.ts'
 import type { LargeBodies } from './body-thread.ts'
+import type { EqualTimeouts } from './equal-timeouts.ts'
 import { asFetchError, fetchError } from './errors.ts'
 import { BrokenResponseError, type ByteBudget, Exchange, type HopResponse, StaleConnectionError } from './exchange.ts'
 import type { Claim, InflightBytes } from './inflight.ts'
@@ -23,6 +26,8 @@ export interface FetchParts {
   inflight: InflightBytes
   /** Where large bodies wait for their turn to go to the disk. */
   writing: Writing
+  /** Of the headers of all responses, by the clock of the service. */
+  headersTimeouts: (clock: Clock) => EqualTimeouts
 }
 
 /** No body is kept. */
@@ -33,6 +38,7 @@ export class FetchAttempt {
   readonly #spec: FetchFields
   readonly #context: AttemptContext
   readonly #parts: FetchParts
+  readonly #halt: HaltSignal
   readonly #budget: ByteBudget
   readonly #redirects: FetchResult['redirects'] = []
   #connectMs = 0
@@ -43,6 +49,7 @@ export class FetchAttempt {
     this.#spec = options.spec
     this.#context = options.context
     this.#parts = options.parts
+    this.#halt = options.context.halt ?? options.context.signal
     this.#budget = { left: options.parts.limits.maxWireBytes }
   }
 
@@ -52,18 +59,31 @@ export class FetchAttempt {
    * @throws `signal.reason` once the signal has aborted, when the socket has closed.
    */
   async run(): Promise<FetchResult> {
-    const { signal } = this.#context
-    signal.throwIfAborted()
-    try {
-      const result = await this.#follow(firstRequest(this.#spec, this.#context))
-      // The response and the abort may come in one turn; nothing is in the way any more, but the abort was first recorded.
-      signal.throwIfAborted()
-      return result
-    } catch (error) {
-      throw signal.aborted ? signal.reason : asFetchError(error)
-    } finally {
-      this.#unclaim()
+    this.#halt.throwIfAborted()
+    let request = firstRequest(this.#spec, this.#context)
+    let isFresh = false
+    for (;;) {
+      try {
+        const response = await this.#exchange(request, isFresh)
+        const next = this.#redirected(request, response)
+        if (next === undefined) {
+          const result = this.#ended(request, response)
+          return result instanceof Promise ? await result : result
+        }
+        isFresh = false
+        request = next
+      } catch (error) {
+        if (!(error instanceof StaleConnectionError)) throw this.#failure(request, error)
+        isFresh = true
+      }
     }
+  }
+
+  /** What the attempt throws. */
+  #failure(request: HopRequest, error: unknown): unknown {
+    this.#unclaim()
+    if (this.#halt.aborted) return this.#halt.reason
+    return asFetchError(error instanceof BrokenResponseError ? this.#broken(request, error) : error)
   }
 
   /** What an attempt ends with is in memory until it is on disk. */
@@ -73,21 +93,31 @@ export class FetchAttempt {
       this.#claim?.release()
       this.#written?.()
     }
-    if (this.#context.signal.aborted) release()
+    if (this.#halt.aborted) release()
     else this.#context.onRecorded(release)
   }
 
-  async #follow(first: HopRequest): Promise<FetchResult> {
-    for (let request = first; ; ) {
-      const response = await this.#exchange(request).catch((error: unknown) => this.#keepBroken(request, error))
-      const location = this.#spec.redirects > 0 ? locationOf(response.status, response.headers) : undefined
-      if (location === undefined) return this.#conclude(request, response)
-      if (this.#redirects.length === this.#spec.redirects) {
-        throw fetchError('too_many_redirects', { facts: { redirects: this.#spec.redirects } })
-      }
-      this.#redirects.push({ status: response.status, url: request.url.href })
-      request = redirected(request, response.status, location, this.#signpost)
+  /** The request that follows; undefined: the response is the last one. */
+  #redirected(request: HopRequest, { status, headers }: HopResponse): HopRequest | undefined {
+    const location = this.#spec.redirects > 0 ? locationOf(status, headers) : undefined
+    if (location === undefined) return undefined
+    if (this.#redirects.length === this.#spec.redirects) {
+      throw fetchError('too_many_redirects', { facts: { redirects: this.#spec.redirects } })
     }
+    this.#redirects.push({ status, url: request.url.href })
+    return redirected(request, status, location, this.#signpost)
+  }
+
+  #ended(request: HopRequest, response: HopResponse): FetchResult | Promise<FetchResult> {
+    const result = this.#conclude(request, response)
+    return result instanceof Promise ? result.then((late) => this.#unlessHalted(late)) : this.#unlessHalted(result)
+  }
+
+  /** The response and the abort may come in one turn; nothing is in the way any more, but the abort was first recorded. */
+  #unlessHalted(result: FetchResult): FetchResult {
+    this.#halt.throwIfAborted()
+    this.#unclaim()
+    return result
   }
 
   get #signpost(): Signpost {
@@ -99,29 +129,29 @@ export class FetchAttempt {
     }
   }
 
-  async #exchange(request: HopRequest): Promise<HopResponse> {
-    try {
-      return await this.#exchangeOn(await this.#lease(request, false), request)
-    } catch (error) {
-      if (!(error instanceof StaleConnectionError)) throw error
-      return this.#exchangeOn(await this.#lease(request, true), request)
-    }
+  /** @param isFresh - On a new connection, for the one that was kept had been closed. */
+  #exchange(request: HopRequest, isFresh: boolean): Promise<HopResponse> {
+    const idle = isFresh ? undefined : this.#parts.egress.leaseIdle(this.#context.tenantId, request.url)
+    if (idle !== undefined) return this.#exchangeOn(idle, request)
+    return this.#lease(request, isFresh).then((connection) => this.#exchangeOn(connection, request))
   }
 
   #lease({ url }: HopRequest, fresh: boolean): Promise<Connection> {
-    return this.#parts.egress.lease(this.#context.tenantId, url, this.#context.signal, { fresh })
+    return this.#parts.egress.lease(this.#context.tenantId, url, this.#halt, { fresh })
   }
 
   #exchangeOn(connection: Connection, request: HopRequest): Promise<HopResponse> {
-    const { signal, clock } = this.#context
+    const { clock } = this.#context
+    const { limits, headersTimeouts } = this.#parts
     const { response, redirects, maxResponseBytes } = this.#spec
     this.#connectMs = connection.reused ? 0 : connection.connectMs
     return new Exchange({
       connection,
       request,
-      signal,
+      signal: this.#halt,
       clock,
-      limits: this.#parts.limits,
+      limits,
+      headersTimeouts: headersTimeouts(clock),
       budget: this.#budget,
       maxBytes: maxResponseBytes,
       claim: (bytes, onGranted) => this.#claimBytes(bytes, onGranted),
@@ -162,13 +192,11 @@ export class FetchAttempt {
     return result
   }
 
-  #keepBroken(request: HopRequest, error: unknown): never {
-    if (!(error instanceof BrokenResponseError)) throw error
-    const { failure, response } = error
+  #broken(request: HopRequest, { failure, response }: BrokenResponseError): JobError {
     const { type, code, message, cause, facts } = failure
     const truncated = code === 'response_too_large'
     const result = { ...this.#result(request, response, NO_BODY), truncated }
-    throw new JobError(type, code, message, { ...facts, status: response.status }, result, { cause })
+    return new JobError(type, code, message, { ...facts, status: response.status }, result, { cause })
   }
 
   #result(request: HopRequest, response: HopResponse, kept: KeptBody): FetchResult {

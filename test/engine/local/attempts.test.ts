@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { addJobs } from '../../../src/core/batch.ts'
-import { attempt, RunningAttempt, restartRule, STUCK_AFTER_MS, sleepUntil } from '../../../src/engine/local/attempts.ts'
+import { attempt, RunningAttempt, restartRule, STUCK_AFTER_MS } from '../../../src/engine/local/attempts.ts'
+import { sleepUntil } from '../../../src/engine/local/context.ts'
 import { Timers } from '../../../src/engine/local/timers.ts'
 import { type AttemptContext, type CommonSpec, type JobKind, StopReason } from '../../../src/jobs/kind.ts'
 import { stoppable } from '../../jobs/attempt.ts'
@@ -146,6 +147,65 @@ describe('restartRule', () => {
     expect(restartRule(cautious, { kind: 'test' })).toBe('fail')
     expect(restartRule(kindOf({ run }), { kind: 'test' })).toBe('retry')
     expect(restartRule(kindOf({ run }), { kind: 'test', onRestart: 'fail' })).toBe('fail')
+  })
+})
+
+describe('the context of an attempt', () => {
+  it('can be copied by a kind that says nothing of it, with all that is in it', async () => {
+    const seen: AttemptContext[] = []
+    const kind = kindOf({ run: async (_spec, context) => void seen.push({ ...context }) })
+    const { live, running, run } = start(kind)
+
+    await run()
+
+    const [{ signal, jobId, sleepUntil: sleep, onRecorded }] = seen
+    expect([signal, jobId]).toEqual([running.signal, `${live.id}-0`])
+    expect([typeof sleep, typeof onRecorded]).toEqual(['function', 'function'])
+  })
+
+  it('makes no AbortSignal for a kind that stops for its halt', async () => {
+    const made = vi.spyOn(AbortController.prototype, 'signal', 'get')
+    const seen: unknown[] = []
+    const kind = kindOf({
+      halts: true,
+      run: async (_spec, context) => {
+        seen.push(context.halt?.aborted, context.jobId, typeof context.sleepUntil)
+        context.onRecorded(() => seen.push('recorded'))
+      },
+    })
+    const { live, running, run } = start(kind)
+
+    await run()
+    running.recorded()
+
+    expect(seen).toEqual([false, `${live.id}-0`, 'function', 'recorded'])
+    expect(made).not.toHaveBeenCalled()
+    made.mockRestore()
+  })
+
+  it('has one stop, as a halt and as a signal', async () => {
+    const seen: string[] = []
+    const kind = kindOf({
+      halts: true,
+      run: (_spec, { halt, signal }) =>
+        new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => seen.push('signal'))
+          halt?.addEventListener('abort', {
+            handleEvent() {
+              seen.push('halt')
+              reject(halt.reason)
+            },
+          })
+        }),
+    })
+    const { clock, running, run } = start(kind)
+    const end = run()
+
+    running.abort('user', clock.now())
+
+    expect(await end).toEqual({ type: 'unwound' })
+    expect(seen).toEqual(['signal', 'halt'])
+    expect(running.signal.reason).toBe(running.halt.reason)
   })
 })
 
