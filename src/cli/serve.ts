@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module'
 import { systemClock } from '../clock.ts'
 import { type Config, readConfig, SETTINGS } from '../config.ts'
 import { ConfigError } from '../errors.ts'
+import { listen } from '../http/listen.ts'
 import { buildLogger } from '../log.ts'
 import { readable } from '../log-format.ts'
 import { MetricsListener } from '../metrics/listener.ts'
@@ -36,7 +37,7 @@ export const serve: Command = async (io) => {
     memoryLimitBytes: io.memoryLimitBytes,
     onFatal,
   })
-  const url = await listen(service, config)
+  const url = await open(service, config)
   const scrapes = await listenForScrapes(service, config)
   if (scrapes !== null) logger.info({ listeningOn: scrapes.url }, 'metrics without a key')
   logger.info({ listeningOn: url, ...storeOf(config), version: packageJson.version }, 'listening')
@@ -58,9 +59,9 @@ function storeOf({ redisUrl, dataDir }: Config) {
   return redisUrl === undefined ? { store: 'SQLite', dataDir } : { store: 'Redis' }
 }
 
-async function listen(service: Service, { host, port }: Config): Promise<string> {
+async function open(service: Service, { host, port }: Config): Promise<string> {
   try {
-    return await service.app.listen({ host, port })
+    return await listen(service.app, { host, port })
   } catch (error) {
     await service.close()
     throw listenError(error, `${host}:${port}`, 'GATHERD_HOST, GATHERD_PORT')

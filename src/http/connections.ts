@@ -37,11 +37,27 @@ export function boundConnections(app: FastifyInstance, settings: ConnectionSetti
   const saySo = seldom(SAY_SO_MS, clock, () =>
     app.log.warn({ name: 'GATHERD_MAX_CONNECTIONS' }, 'connections dropped, too many are open'),
   )
-  app.server.on('drop', () => {
+  const dropped = () => {
     makeRoom()
     saySo()
-  })
+  }
+  app.server.on('drop', dropped)
+  boundAll(app, maxConnections, dropped)
   if (maxConnectionsPerAddress > 0 && trustProxy === false) boundAddresses(app, maxConnectionsPerAddress)
+}
+
+/** Node counts those of its own port alone, and not those that come in elsewhere (`listen.ts`). */
+function boundAll(app: FastifyInstance, max: number, dropped: () => void): void {
+  let open = 0
+  app.server.on('connection', (socket) => {
+    if (open >= max) {
+      socket.destroy()
+      dropped()
+      return
+    }
+    open++
+    socket.once('close', () => open--)
+  })
 }
 
 function boundAddresses(app: FastifyInstance, max: number): void {

@@ -7,6 +7,7 @@ import { buildApp } from '../../src/app.ts'
 import { KeyRing } from '../../src/auth/keyring.ts'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { type Config, readConfig } from '../../src/config.ts'
+import { listen } from '../../src/http/listen.ts'
 import type { JobKind } from '../../src/jobs/kind.ts'
 import { buildLogger } from '../../src/log.ts'
 import { logRefusals } from '../../src/refusals.ts'
@@ -134,7 +135,7 @@ export async function startFake({ env = {}, clock = systemClock, kinds = FAKE_KI
     logger,
     onRefused: logRefusals(logger),
   })
-  await app.listen({ port: 0, host: '127.0.0.1' })
+  await listen(app, { port: Number(env.GATHERD_PORT ?? 0), host: config.host })
   return new FakeService(app, { engine, keys, directory, key, log })
 }
 
