@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
-import { describe, expect, it } from 'vitest'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect, it, vi } from 'vitest'
 import { StoreUnusableError } from '../../../src/errors.ts'
 import { reading } from '../../../src/store/sqlite/check/reading.ts'
 import { checkStore } from '../../../src/store/sqlite/check.ts'
@@ -69,35 +69,48 @@ const counted = (sign: '+' | '-') => `INSERT INTO stored VALUES ('acme', 0) ON C
   UPDATE stored SET bytes = bytes ${sign} (SELECT ${sumOf('tombstones')} FROM tombstones)
     ${sign} (SELECT ${sumOf('log')} FROM log) WHERE tenant_id = 'acme';`
 
-/** Puts fifty batches' rows in, with a tombstone each that says they are on their way out, and takes them away, for ever. */
-const FLIPPING = `
-  const { DatabaseSync } = require('node:sqlite')
-  const { parentPort, workerData } = require('node:worker_threads')
-  const database = new DatabaseSync(workerData.file, { timeout: 5000 })
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF')
-  const numbers = Array.from({ length: 50 }, (_, i) => i + 1)
-  const rows = (row) => numbers.map(row).join()
-  const put = 'BEGIN; INSERT INTO tombstones VALUES ' + rows((no) => '(' + no + ", 'bat_" + no + "', 'acme', 0, 0)") +
-    '; INSERT INTO log VALUES ' + rows((no) => '(' + no + ", 1, '[]')") +
-    ';' + workerData.more + 'COMMIT'
-  const take = 'BEGIN;' + workerData.less + 'DELETE FROM tombstones; DELETE FROM log; COMMIT'
-  database.exec(put)
-  parentPort.postMessage('writing')
-  for (;;) { database.exec(take); database.exec(put) }
-`
+const NUMBERS = Array.from({ length: 5 }, (_, i) => i + 1)
+const rows = (row: (no: number) => string) => NUMBERS.map(row).join()
+
+/** The rows of five batches that are on their way out, a tombstone each. */
+const PUT = `BEGIN;
+  INSERT INTO tombstones VALUES ${rows((no) => `(${no}, 'bat_${no}', 'acme', 0, 0)`)};
+  INSERT INTO log VALUES ${rows((no) => `(${no}, 1, '[]')`)};
+  ${counted('+')} COMMIT`
+const TAKE = `BEGIN; ${counted('-')} DELETE FROM tombstones; DELETE FROM log; COMMIT`
+
+/** What a check finds of a store that changes from `before` to `after` as its `nth` statement begins, and how many those are. */
+function checkedWhile(file: string, before: string, after: string, nth: number) {
+  using writer = new DatabaseSync(file, { timeout: 5_000 })
+  writer.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF')
+  writer.exec(before)
+  let statements = 0
+  const { prepare } = DatabaseSync.prototype
+  const spy = vi.spyOn(DatabaseSync.prototype, 'prepare').mockImplementation(function (this: DatabaseSync, sql) {
+    if (++statements === nth) writer.exec(after)
+    return prepare.call(this, sql)
+  })
+  try {
+    return { found: checkStore(file).found, statements }
+  } finally {
+    spy.mockRestore()
+  }
+}
 
 describe('a check', () => {
-  it('sees one moment of a store that is written all the time', async () => {
+  it.each([
+    ['comes', TAKE, PUT],
+    ['goes', PUT, TAKE],
+  ])('sees one moment of a store, whenever what it reads %s', async (_what, before, after) => {
     using store = await atRest()
-    const writer = new Worker(FLIPPING, {
-      eval: true,
-      workerData: { file: store.file, more: counted('+'), less: counted('-') },
-    })
-    await new Promise((resolve) => writer.once('message', resolve))
+    const { statements } = checkedWhile(store.file, PUT, '', 0)
 
-    const found = Array.from({ length: 40 }, () => checkStore(store.file).found)
-    await writer.terminate()
+    const found: number[] = []
+    for (let nth = 1; nth <= statements; nth++) {
+      found.push(checkedWhile(store.file, nth === 1 && before === PUT ? '' : before, after, nth).found)
+    }
 
+    expect(statements).toBeGreaterThan(5)
     expect(found).toEqual(found.map(() => 0))
   })
 })
