@@ -3,6 +3,7 @@ import { findRedisServer, HINT } from './scripts/redis-server.ts'
 
 const common = {
   environment: 'node',
+  setupFiles: './test/support/compile-cache.ts',
   // A process a file: SQLite handles, worker threads and open sockets of one file never meet another's.
   pool: 'forks',
   testTimeout: 10_000,

@@ -6,6 +6,9 @@ import { SETTINGS } from '../../src/config.ts'
 import { Installation } from '../support/process.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
+// These are services that nobody gave a cache.
+delete process.env.NODE_COMPILE_CACHE
+
 /** The compile cache that a service leaves which finds what `prepare` put there, and is asked to end. */
 async function compiledBy(prepare: (directory: string) => void): Promise<string[]> {
   await using installation = new Installation()

@@ -15,9 +15,6 @@ import { checkCap, checkLog, type WireBatch, type WireEvent, type WireJob } from
 import { type Origin, startOrigin } from './origin.ts'
 import { freshRedis } from './redis.ts'
 
-// Every service has store threads, and each would strip the types of its modules anew: half of what a start costs.
-process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'gatherd-test-compile-cache')
-
 /** The operator's key of every test service. */
 export const ADMIN_KEY = 'the-operators-key-of-a-test-service'
 
