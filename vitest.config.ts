@@ -22,6 +22,7 @@ const CONTRACT = [
     'clocks',
     'events',
     'lifecycle',
+    'metrics',
     'observation',
     'observers',
     'idempotency',

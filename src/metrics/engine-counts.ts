@@ -76,7 +76,8 @@ export interface Census {
   running: ArrayLike<number>
   cancelling: ArrayLike<number>
   waiting: Iterable<[reason: string, count: number]>
-  batches: Iterable<[policy: string, count: number]>
+  /** By policy. */
+  batches: ReadonlyMap<string, number>
   stuck: number
   slots: { total: number; used: number }
   tenants: { known: number; atCap: number; paused: number; slots: number; used: number; keptBytes: number }
@@ -94,7 +95,10 @@ export function* engineReadings(counts: EngineCounts, census: Census): Generator
     yield ['gatherd_jobs_running', { kind }, census.running[no]]
     yield ['gatherd_jobs_cancelling', { kind }, census.cancelling[no]]
   }
-  for (const [name, policy] of counts.policies) yield* policyReadings(name, policy)
+  for (const [name, policy] of counts.policies) {
+    yield* policyReadings(name, policy)
+    yield ['gatherd_batches_open', { policy: name }, census.batches.get(name) ?? 0]
+  }
   yield* censusReadings(census)
   yield ['gatherd_jobs_stuck_total', {}, counts.stuckEver]
   yield ['gatherd_batches_recovered_total', {}, counts.recoveredBatches]
@@ -124,9 +128,8 @@ function* policyReadings(policy: string, { accepted, duration, settled }: Policy
     yield ['gatherd_batches_settled_total', { policy, state }, count] as const
 }
 
-function* censusReadings({ waiting, batches, stuck, slots, tenants, held, writable }: Census): Generator<Reading> {
+function* censusReadings({ waiting, stuck, slots, tenants, held, writable }: Census): Generator<Reading> {
   for (const [reason, count] of waiting) yield ['gatherd_jobs_waiting', { reason }, count]
-  for (const [policy, count] of batches) yield ['gatherd_batches_open', { policy }, count]
   yield ['gatherd_jobs_stuck', {}, stuck]
   yield ['gatherd_slots', { cap: 'server' }, slots.total]
   yield ['gatherd_slots', { cap: 'tenants' }, tenants.slots]

@@ -33,6 +33,7 @@ class Aviary implements AsyncDisposable {
   readonly problems: string[] = []
   readonly errors: string[] = []
   readonly printed: string[] = []
+  readonly scraped: string[] = []
   readonly #installation = new Installation({
     GATHERD_LOG_LEVEL: 'trace',
     GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
@@ -66,6 +67,14 @@ class Aviary implements AsyncDisposable {
     const { key } = await this.admin('POST', '/v1/admin/tenants/default/keys', {})
     this.#key = key
     this.canaries.note('api key', key)
+  }
+
+  /** Scrape the metrics, in both formats, as the operator. */
+  async scrape(): Promise<void> {
+    for (const accept of ['text/plain', 'application/openmetrics-text']) {
+      const headers = { authorization: `Bearer ${ADMIN_KEY}`, accept }
+      this.scraped.push(await (await fetch(`${this.#installation.url}/metrics`, { headers })).text())
+    }
   }
 
   async end(signal: NodeJS.Signals): Promise<void> {
@@ -246,13 +255,14 @@ async function leaveInFlight(aviary: Aviary, name: string): Promise<string> {
 }
 
 describe('what a service is told in confidence', () => {
-  it('is in no log, no problem and no error of a job, and its secrets in no file', async () => {
+  it('is in no log, no metric, no problem and no error of a job, and its secrets in no file', async () => {
     await using aviary = new Aviary(await startOrigin())
     await aviary.start()
     await everyKindOfJob(aviary)
     await everyKindOfRefusal(aviary)
     const crashed = await leaveInFlight(aviary, 'crash')
     const files = [aviary.files]
+    await aviary.scrape()
     await aviary.end('SIGKILL')
     files.push(aviary.files)
     await aviary.start()
@@ -264,6 +274,7 @@ describe('what a service is told in confidence', () => {
     await aviary.start()
     aviary.origin.release('/hold/stop')
     await aviary.drained(stopped)
+    await aviary.scrape()
     await aviary.end('SIGTERM')
     files.push(aviary.files)
 
@@ -280,7 +291,13 @@ describe('what a service is told in confidence', () => {
     expect(problems.length).toBeGreaterThan(40)
     expect(canaries.foundIn(Buffer.concat([...(files[0]?.values() ?? [])]))).toContain('query')
 
+    expect(aviary.scraped[0]).toContain('gatherd_jobs_ended_total{kind="fetch",state="failed",code="http_status"}')
+    expect(aviary.scraped[0]).toContain('gatherd_http_problems_total{code="internal"}')
+
     expect(canaries.foundIn(printed.join('\n'))).toEqual([])
+    expect(canaries.foundIn(aviary.scraped.join('\n'))).toEqual([])
+    // Nor who they are, or which jobs they have.
+    expect(aviary.scraped.join('\n')).not.toMatch(/default|acme|127\.0\.0\.1|https?:|[0-9a-f]{8}-[0-9a-f]{4}/)
     expect(canaries.foundIn(problems.join('\n'))).toEqual([])
     expect(canaries.foundIn(errors.join('\n'))).toEqual([])
     expect(errors.join('\n')).not.toMatch(/127\.0\.0\.1|localhost|https?:|ECONN|ENOTFOUND/)
