@@ -81,6 +81,7 @@ function submit(app: App, parts: RouteParts): void {
       const hold = wait ? { timeoutMs: wait.waitMs, bytes: bodyBytes(request, config), signal } : undefined
       const accepted =
         first ?? (await engine.submit(tenantId, await submissionOf(request, parts), { idempotency, hold }))
+      request.trace?.accepted(accepted.id)
       letGoOfBody(request)
       reply.header('location', accepted.links.self)
       if (isStream) return sendEvents(request, reply, parts, accepted.id, { after: 0 })
@@ -105,7 +106,7 @@ async function submissionOf(
 ): Promise<BatchSubmission> {
   const steps = submissionSteps(request.body, jobSchema, engine.tenant(request.tenantId))
   const batch = await checked(turns, request, steps)
-  const traceparent = traceparentOf(request.headers.traceparent)
+  const traceparent = request.trace?.traceparent ?? traceparentOf(request.headers.traceparent)
   return traceparent ? { ...batch, traceparent } : batch
 }
 

@@ -20,6 +20,7 @@ import { shedUnderPressure } from './http/pressure.ts'
 import { trustedProxies, warnOfUnknownProxies } from './http/proxies.ts'
 import { RequestLimits } from './http/rate-limit.ts'
 import { RouteTable } from './http/route-table.ts'
+import { type RequestTraces, traceRequests } from './http/traces.ts'
 import { UnreadBytes } from './http/unread.ts'
 import { validatorCompiler } from './http/validator.ts'
 import type { JobKind } from './jobs/kind.ts'
@@ -48,6 +49,8 @@ export interface AppParts {
   onRefused: OnRefused
   /** Shows what is measured here as well, at `/metrics`. Absent: this alone. */
   metrics?: Metrics
+  /** Who makes traces of requests; absent: nobody. */
+  traces?: RequestTraces | undefined
   /** Shown in the OpenAPI document. */
   version?: string
   /** What the container of the process may have in memory, as Node tells it; absent: nobody knows. */
@@ -81,6 +84,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
     frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
     clientErrorHandler: (error, socket) => answerClientError(logger, error, socket, newId()),
   })
+  traceRequests(app, parts.traces, parts.clock)
   warnOfUnknownProxies(app)
   // Before anything is answered, a path that there is none of included.
   refuseOtherSites(app, config)

@@ -13,6 +13,8 @@ export const MAX_JSON_DEPTH = 32
 export interface Traceparent {
   /** 32 lower-case hexadecimal digits, not all zero. */
   traceId: string
+  /** 16 lower-case hexadecimal digits, not all zero. */
+  spanId: string
   /** Two hexadecimal digits. */
   flags: string
 }
@@ -21,10 +23,10 @@ export interface Traceparent {
  * `version-traceid-parentid-flags` (W3C Trace Context, 3.2.2). Version 00 ends there; a later one may go on behind a
  * dash and is read as far as it is known (4.3).
  */
-const TRACEPARENT = /^(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?$/
+const TRACEPARENT = /^(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/
 
 /** A `traceparent` header, or undefined when it is not one: the specification has it ignored then. */
 export function parseTraceparent(header: string): Traceparent | undefined {
-  const [, traceId, flags] = TRACEPARENT.exec(header) ?? []
-  return traceId !== undefined && flags !== undefined ? { traceId, flags } : undefined
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(header) ?? []
+  return traceId && spanId && flags ? { traceId, spanId, flags } : undefined
 }

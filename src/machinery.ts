@@ -9,6 +9,7 @@ import { nameResolver } from './egress/guard/resolver.ts'
 import { EgressRulesError, type EgressSettings } from './egress/guard/settings.ts'
 import type { EgressRules } from './engine/engine.ts'
 import type { LocalEngineOptions } from './engine/local/engine.ts'
+import type { EngineTraces } from './engine/local/traces.ts'
 import { StoreUnusableError } from './errors.ts'
 import { InflightBytes } from './jobs/fetch/inflight.ts'
 import type { FetchLimits } from './jobs/fetch/limits.ts'
@@ -39,10 +40,19 @@ export interface Works {
   engine: Omit<LocalEngineOptions, 'store' | 'vault' | 'durable'>
 }
 
+/** What they get from outside. */
+export interface WorksAround {
+  clock: Clock
+  logger: FastifyBaseLogger
+  custom: readonly JobKind[]
+  /** Absent: nothing is traced. */
+  traces?: EngineTraces | undefined
+}
+
 /** Build the way out, the kinds, and what the settings say of the engine. */
 export function buildWorks(
   config: Config,
-  { clock, logger, custom }: { clock: Clock; logger: FastifyBaseLogger; custom: readonly JobKind[] },
+  { clock, logger, custom, traces }: WorksAround,
   { Egress, Guard, builtInKinds }: Awaited<ReturnType<typeof machinery>>,
 ): Works {
   const settings = egressSettings(config)
@@ -56,7 +66,8 @@ export function buildWorks(
   const inflight = new InflightBytes(config.egressMaxInflightBytes)
   const kinds = [...builtInKinds({ egress, limits: fetchLimits(config), inflight }), ...custom]
   const source = () => counts.readings(inflight)
-  return { egress, kinds, onRefused, source, engine: engineOptions(config, { clock, logger, kinds, guard, egress }) }
+  const engine = { ...engineOptions(config, { clock, logger, kinds, guard, egress }), traces }
+  return { egress, kinds, onRefused, source, engine }
 }
 
 function engineOptions(

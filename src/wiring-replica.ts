@@ -7,7 +7,7 @@ import { Refresh } from './engine/cluster/refresh.ts'
 import { Replica, type ReplicaEvents } from './engine/cluster/replica.ts'
 import type { Engine } from './engine/engine.ts'
 import type { JobKind } from './jobs/kind.ts'
-import { buildWorks, machinery, reasonOf } from './machinery.ts'
+import { buildWorks, machinery, reasonOf, type WorksAround } from './machinery.ts'
 import { replicaReadings } from './metrics/cluster-counts.ts'
 import { engineReadings } from './metrics/engine-counts.ts'
 import type { Source } from './metrics/metrics.ts'
@@ -38,11 +38,7 @@ export interface ReplicaParts {
 }
 
 /** What a replica is told beside its settings. */
-interface Around {
-  clock: Clock
-  logger: FastifyBaseLogger
-  custom: readonly JobKind[]
-}
+type Around = WorksAround
 
 /** Build the engine of a replica and what is under it. @throws {StoreUnusableError} when there is no Redis that will do. */
 export async function wireReplica(config: Config & { redisUrl: string }, around: Around): Promise<ReplicaParts> {

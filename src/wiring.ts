@@ -4,7 +4,9 @@ import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { findProblems } from './egress/guard/settings.ts'
 import type { Engine } from './engine/engine.ts'
+import type { EngineTraces } from './engine/local/traces.ts'
 import { StoreUnusableError } from './errors.ts'
+import type { RequestTraces } from './http/traces.ts'
 import { loadKinds } from './jobs/custom.ts'
 import type { JobKind } from './jobs/kind.ts'
 import { buildWorks, machinery } from './machinery.ts'
@@ -31,6 +33,8 @@ export interface Surroundings {
   firstKeyLater?: boolean
   /** What the container of the process may have in memory, as Node tells it; absent: nobody knows. */
   memoryLimitBytes?: number | undefined
+  /** Who makes traces; whoever made it closes it, after the service. Absent: nothing is traced. */
+  traces?: (EngineTraces & RequestTraces) | undefined
   /** The service cannot go on: the store's thread died. */
   onFatal: (error: Error) => void
 }
@@ -60,12 +64,13 @@ export interface Service extends EngineParts {
 }
 
 /** Build the engine and what is under it. @throws {StoreUnusableError} */
-export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }: Surroundings): Promise<EngineParts> {
+export async function wireEngine(config: Config, around: Surroundings): Promise<EngineParts> {
+  const { clock, logger, onFatal, cwd, traces } = around
   const custom = config.kinds === undefined ? [] : await loadKinds(config.kinds, cwd ?? '.')
   const { redisUrl } = config
   if (redisUrl !== undefined) {
     const { wireReplica } = await import('./wiring-replica.ts')
-    return await wireReplica({ ...config, redisUrl }, { clock, logger, custom })
+    return await wireReplica({ ...config, redisUrl }, { clock, logger, custom, traces })
   }
   // The store's threads start while this one loads: whatever was left by the last process waits for both.
   const opening = SqliteStore.open({ dataDir: config.dataDir, onDeath: onFatal })
@@ -74,7 +79,7 @@ export async function wireEngine(config: Config, { clock, logger, onFatal, cwd }
   })
   logger.debug({}, 'store open, engine loaded')
   const vault = await vaultOf(config, store, logger)
-  const works = buildWorks(config, { clock, logger, custom }, modules)
+  const works = buildWorks(config, { clock, logger, custom, traces }, modules)
   const { egress, kinds, onRefused } = works
   const durable = config.dataDir !== IN_MEMORY
   const engine = new modules.LocalEngine({ ...works.engine, store, vault, durable })
@@ -133,7 +138,7 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
   const parts = await wireEngine(config, around)
   try {
     const { engine, store, kinds, onRefused } = parts
-    const { clock, logger, version, memoryLimitBytes } = around
+    const { clock, logger, version, memoryLimitBytes, traces } = around
     const keys = new KeyRing({
       store,
       clock,
@@ -147,7 +152,7 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     const egressProblem: EgressEntryCheck = (list, entry) => findProblems({ [list]: [entry] })[0]?.detail
     const metrics = new Metrics()
     for (const source of [() => aboutBuild(config, version), ...parts.sources]) metrics.add(source)
-    const outside = { clock, logger, version, memoryLimitBytes }
+    const outside = { clock, logger, version, memoryLimitBytes, traces }
     const app = buildApp({
       engine,
       keys,

@@ -11,11 +11,11 @@ const nested = (depth: number) => JSON.parse('['.repeat(depth) + ']'.repeat(dept
 
 describe('parseTraceparent', () => {
   it('reads the trace and its flags', () => {
-    expect(parseTraceparent(`00-${TRACE}-${SPAN}-01`)).toEqual({ traceId: TRACE, flags: '01' })
+    expect(parseTraceparent(`00-${TRACE}-${SPAN}-01`)).toEqual({ traceId: TRACE, spanId: SPAN, flags: '01' })
   })
 
   it.each(['', '-', '-what-comes'])('reads a later version that ends with %j', (more) => {
-    expect(parseTraceparent(`cc-${TRACE}-${SPAN}-00${more}`)).toEqual({ traceId: TRACE, flags: '00' })
+    expect(parseTraceparent(`cc-${TRACE}-${SPAN}-00${more}`)).toEqual({ traceId: TRACE, spanId: SPAN, flags: '00' })
   })
 
   it.each([

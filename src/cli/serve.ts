@@ -6,6 +6,7 @@ import { listen } from '../http/listen.ts'
 import { buildLogger } from '../log.ts'
 import { readable } from '../log-format.ts'
 import { MetricsListener } from '../metrics/listener.ts'
+import { startTraces } from '../traces/start.ts'
 import { type Service, wire } from '../wiring.ts'
 import { type Command, type Io, packageJson } from './io.ts'
 import { parsed } from './options.ts'
@@ -29,29 +30,39 @@ export const serve: Command = async (io) => {
     logger.fatal({ err, reason: err.message }, 'the store is gone')
     io.exit(70)
   }
+  const { version } = packageJson
+  const traces = await startTraces(io.env, { clock: systemClock, logger, version })
   const service = await wire(config, {
     clock: systemClock,
     logger,
-    version: packageJson.version,
+    version,
     firstKeyLater: true,
     memoryLimitBytes: io.memoryLimitBytes,
+    traces,
     onFatal,
   })
   const url = await open(service, config)
   const scrapes = await listenForScrapes(service, config)
   if (scrapes !== null) logger.info({ listeningOn: scrapes.url }, 'metrics without a key')
-  logger.info({ listeningOn: url, ...storeOf(config), version: packageJson.version }, 'listening')
+  logger.info({ listeningOn: url, ...storeOf(config), version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
   io.stdout.write(greeting(url, await service.keys.first()))
   // Now, for a process that is killed leaves none behind.
   flushCompileCache()
   const signal = await stopped
   logger.info({ signal, graceMs: config.drainGraceMs }, 'draining')
+  const until = systemClock.now() + config.drainGraceMs
   await service.engine.drain(config.drainGraceMs)
   await scrapes?.close()
   await service.close()
+  await traces?.close(flushMs(until - systemClock.now()))
   logger.info({}, 'stopped')
   return 0
+}
+
+/** How long the last spans may take: what is left of the grace, but never nothing, and no longer than is of use. */
+function flushMs(left: number): number {
+  return Math.max(1_000, Math.min(left, 5_000))
 }
 
 /** For the log. The URL of a Redis has a password in it. */

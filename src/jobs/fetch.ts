@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { DENIED_SENTENCE } from '../egress/guard/denial.ts'
 import { checkUrl, hostAndPort } from '../egress/url.ts'
+import { annotated } from './fetch/annotate.ts'
 import { LargeBodies } from './fetch/body-thread.ts'
 import { EqualTimeouts } from './fetch/equal-timeouts.ts'
 import { isSecretHeader } from './fetch/header-rules.ts'
@@ -51,7 +52,7 @@ export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Parti
     // Whatever a fetch ends with is one.
     whenFull: (result) => withoutBody(result as FetchResult),
     write: (result) => writeResult(result as FetchResult),
-    run: (spec, context) => new FetchAttempt({ spec, context, parts }).run(),
+    run: (spec, context) => annotated(spec, context, new FetchAttempt({ spec, context, parts }).run()),
   }
 }
 

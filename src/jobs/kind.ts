@@ -39,6 +39,10 @@ export interface AttemptContext {
   context: Readonly<Record<string, string>>
   /** The W3C `traceparent` the batch was submitted with, if any. */
   traceparent?: string
+  /** Where traces are made: the `traceparent` of the attempt's own span, for requests to carry as it is. */
+  span?: string
+  /** Where traces are made: facts for the attempt's span, by the names of OpenTelemetry's conventions. Nothing that a tenant wrote. */
+  annotate?(attributes: Readonly<Record<string, string | number>>): void
   /** Resolves when no earlier than `dueAt` on the clock; rejects with `signal.reason` when aborted first. Any length. */
   sleepUntil(dueAt: number): Promise<void>
   /** Have `done` called once what the attempt ends with is on disk, or dropped: until then it is in memory. */

@@ -118,6 +118,12 @@ const FORBIDDEN: [string, string][] = [
   ['src/app.ts', './engine/local/engine.ts'],
   ['src/app.ts', './wiring.ts'],
   ['src/main.ts', '../routes/index.ts'],
+  ['src/traces/spans.ts', '../store/store.ts'],
+  ['src/traces/sdk.ts', 'node:net'],
+  ['src/engine/local/runtime.ts', '../../traces/spans.ts'],
+  ['src/http/traces.ts', '../traces/start.ts'],
+  ['routes/batches.ts', '../src/traces/start.ts'],
+  ['src/jobs/sleep.ts', '../traces/place.ts'],
   ['routes/batches.ts', '../src/engine/local/engine.ts'],
   ['routes/batches.ts', '../src/core/states.ts'],
   ['routes/batches.ts', '../src/store/sqlite/store.ts'],
@@ -129,6 +135,9 @@ const FORBIDDEN: [string, string][] = [
 /** `[the file, what it may import]`: the same rules let the intended direction through. */
 const ALLOWED: [string, string][] = [
   ['src/json/scanner.ts', './grammar.ts'],
+  ['src/traces/spans.ts', '../engine/local/traces.ts'],
+  ['src/engine/local/runtime.ts', './traces.ts'],
+  ['src/wiring.ts', './traces/start.ts'],
   ['src/jobs/fetch/run.ts', '../../json/turns.ts'],
   ['src/http/body.ts', '../json/scanner.ts'],
   ['src/secrets/open.ts', './vault.ts'],

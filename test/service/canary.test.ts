@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Canaries, filesOf } from '../support/canary.ts'
 import { type Origin, startOrigin } from '../support/origin.ts'
+import { Collector } from '../support/otlp.ts'
 import { ADMIN_KEY, Installation } from '../support/process.ts'
 import { rawRequest } from '../support/raw.ts'
 
@@ -25,7 +26,17 @@ const SECRETS = [
 
 type Job = Record<string, unknown>
 
-/** A service with everything logged, the canaries that were sent to it, and what it said. */
+const SETTINGS = {
+  GATHERD_LOG_LEVEL: 'trace',
+  GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
+  GATHERD_HOST_CONCURRENCY: '64',
+  GATHERD_EGRESS_ALLOW: '127.0.0.0/8',
+  GATHERD_KINDS: join(import.meta.dirname, 'canary-kinds.ts'),
+  GATHERD_DRAIN_GRACE_MS: '100',
+  OTEL_BSP_SCHEDULE_DELAY: '100',
+}
+
+/** A service with everything logged and traced, the canaries that were sent to it, and what it said. */
 class Aviary implements AsyncDisposable {
   readonly canaries = new Canaries()
   readonly origin: Origin
@@ -34,18 +45,15 @@ class Aviary implements AsyncDisposable {
   readonly errors: string[] = []
   readonly printed: string[] = []
   readonly scraped: string[] = []
-  readonly #installation = new Installation({
-    GATHERD_LOG_LEVEL: 'trace',
-    GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
-    GATHERD_HOST_CONCURRENCY: '64',
-    GATHERD_EGRESS_ALLOW: '127.0.0.0/8',
-    GATHERD_KINDS: join(import.meta.dirname, 'canary-kinds.ts'),
-    GATHERD_DRAIN_GRACE_MS: '100',
-  })
+  /** Where spans go. */
+  readonly collector: Collector
+  readonly #installation: Installation
   #key = ''
 
-  constructor(origin: Origin) {
+  constructor(origin: Origin, collector: Collector) {
     this.origin = origin
+    this.collector = collector
+    this.#installation = new Installation({ ...SETTINGS, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
     this.canaries.note('admin key', ADMIN_KEY)
   }
 
@@ -86,7 +94,11 @@ class Aviary implements AsyncDisposable {
   /** Call as the tenant; resolves with the JSON of the answer. */
   async call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
     const sent = typeof body === 'string' || body === undefined ? body : JSON.stringify(body)
-    const own = { 'x-own-secret': this.of('own header'), cookie: `sid=${this.of('own cookie')}` }
+    const own = {
+      'x-own-secret': this.of('own header'),
+      cookie: `sid=${this.of('own cookie')}`,
+      tracestate: `x=${this.of('trace state')}`,
+    }
     const type: Record<string, string> = sent === undefined ? {} : { 'content-type': 'application/json' }
     const all = { authorization: `Bearer ${this.#key}`, ...own, ...type, ...headers }
     const response = await fetch(this.#installation.url + path, { method, headers: all, body: sent })
@@ -255,8 +267,9 @@ async function leaveInFlight(aviary: Aviary, name: string): Promise<string> {
 }
 
 describe('what a service is told in confidence', () => {
-  it('is in no log, no metric, no problem and no error of a job, and its secrets in no file', async () => {
-    await using aviary = new Aviary(await startOrigin())
+  it('is in no log, metric, trace, problem or error of a job, and its secrets in no file', async () => {
+    await using collector = await Collector.start()
+    await using aviary = new Aviary(await startOrigin(), collector)
     await aviary.start()
     await everyKindOfJob(aviary)
     await everyKindOfRefusal(aviary)
@@ -289,6 +302,8 @@ describe('what a service is told in confidence', () => {
     expect(printed.join('').split('\n').length).toBeGreaterThan(80)
     expect(printed.join('')).toContain('"msg":"request failed"')
     expect(problems.length).toBeGreaterThan(40)
+    for (const name of ['POST /v1/batches', 'batch', 'job', 'attempt fetch', 'attempt'])
+      expect([name, collector.named(name).length > 0]).toEqual([name, true])
     expect(canaries.foundIn(Buffer.concat([...(files[0]?.values() ?? [])]))).toContain('query')
 
     expect(aviary.scraped[0]).toContain('gatherd_jobs_ended_total{kind="fetch",state="failed",code="http_status"}')
@@ -299,6 +314,7 @@ describe('what a service is told in confidence', () => {
     // Nor who they are, or which jobs they have.
     expect(aviary.scraped.join('\n')).not.toMatch(/default|acme|127\.0\.0\.1|https?:|[0-9a-f]{8}-[0-9a-f]{4}/)
     expect(canaries.foundIn(problems.join('\n'))).toEqual([])
+    expect(canaries.foundIn(Buffer.concat(collector.bodies))).toEqual([])
     expect(canaries.foundIn(errors.join('\n'))).toEqual([])
     expect(errors.join('\n')).not.toMatch(/127\.0\.0\.1|localhost|https?:|ECONN|ENOTFOUND/)
     for (const moment of files)

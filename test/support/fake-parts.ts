@@ -8,6 +8,7 @@ import { KeyRing } from '../../src/auth/keyring.ts'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { listen } from '../../src/http/listen.ts'
+import type { RequestTraces } from '../../src/http/traces.ts'
 import type { JobKind } from '../../src/jobs/kind.ts'
 import { buildLogger } from '../../src/log.ts'
 import { logRefusals } from '../../src/refusals.ts'
@@ -111,10 +112,11 @@ export interface FakeOptions {
   env?: Record<string, string>
   clock?: Clock
   kinds?: JobKind[]
+  traces?: RequestTraces
 }
 
 /** The app on a free port over fakes, with the first tenant's key. Let it go with `await using`. */
-export async function startFake({ env = {}, clock = systemClock, kinds = FAKE_KINDS }: FakeOptions = {}) {
+export async function startFake({ env = {}, clock = systemClock, kinds = FAKE_KINDS, traces }: FakeOptions = {}) {
   const config: Config = readConfig({ GATHERD_ADMIN_KEY: ADMIN_KEY, ...env })
   const directory = new FakeDirectory()
   const keys = new KeyRing({ store: directory, clock, adminKey: config.adminKey, auth: config.auth })
@@ -134,6 +136,7 @@ export async function startFake({ env = {}, clock = systemClock, kinds = FAKE_KI
     egressProblem,
     logger,
     onRefused: logRefusals(logger),
+    traces,
   })
   await listen(app, { port: Number(env.GATHERD_PORT ?? 0), host: config.host })
   return new FakeService(app, { engine, keys, directory, key, log })

@@ -10,6 +10,7 @@ import { systemClock } from '../../src/clock.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import type { TenantSettings } from '../../src/engine/engine.ts'
 import { buildLogger } from '../../src/log.ts'
+import type { Traces } from '../../src/traces/start.ts'
 import { type Service, wire } from '../../src/wiring.ts'
 import { checkCap, checkLog, type WireBatch, type WireEvent, type WireJob } from '../service/check-log.ts'
 import { type Origin, startOrigin } from './origin.ts'
@@ -39,6 +40,10 @@ export interface ServiceOptions extends Partial<Config> {
   tenants?: Record<string, TenantSettings>
   /** True: a scratch directory instead of `:memory:`. */
   onDisk?: boolean
+  /** Makes traces. */
+  traces?: Traces | undefined
+  /** Called when the service has closed, before it is looked at what is left open. */
+  afterClose?: () => Promise<void>
 }
 
 /** Everything about a drained batch, as a caller can read it. */
@@ -54,7 +59,7 @@ export interface Drained {
  * everything and fails when something is left open or an error was logged.
  */
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
-  const { tenants = {}, onDisk = false, ...config } = options
+  const { tenants = {}, onDisk = false, traces, afterClose, ...config } = options
   const redisUrl = IN_CLUSTER ? await freshRedis() : undefined
   const before = resources()
   const dataDir = onDisk ? await mkdtemp(join(tmpdir(), 'gatherd-test-')) : ':memory:'
@@ -77,6 +82,7 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
       {
         clock: systemClock,
         logger: buildLogger({ level: 'warn', destination: lines(logged) }),
+        traces,
         version: '0.0.0-test',
         onFatal: (error) => logged.push(`fatal: ${error.message}`),
       },
@@ -85,7 +91,16 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
   const service = await start(spreads ? { maxConcurrency: 1 } : {})
   const helper = spreads ? await start({}) : null
   const url = await service.app.listen({ host: '127.0.0.1', port: 0 })
-  const started = new TestService({ service, helper, origin, url, logged, before, dataDir: onDisk ? dataDir : null })
+  const started = new TestService({
+    service,
+    helper,
+    origin,
+    url,
+    logged,
+    before,
+    dataDir: onDisk ? dataDir : null,
+    afterClose: afterClose ?? (() => Promise.resolve()),
+  })
   for (const [name, settings] of Object.entries({ [ME]: {}, ...tenants })) await started.addTenant(name, settings)
   return started
 }
@@ -110,6 +125,7 @@ export class TestService implements AsyncDisposable {
   readonly #helper: Service | null
   readonly #before: ReadonlyMap<string, number>
   readonly #dataDir: string | null
+  readonly #afterClose: () => Promise<void>
   readonly #callers = new Map<string, Caller>()
   /** Tenants whose cap never changed. */
   readonly #caps = new Map<string, number>()
@@ -123,6 +139,7 @@ export class TestService implements AsyncDisposable {
     logged: string[]
     before: ReadonlyMap<string, number>
     dataDir: string | null
+    afterClose: () => Promise<void>
   }) {
     this.#service = options.service
     this.#helper = options.helper
@@ -132,6 +149,7 @@ export class TestService implements AsyncDisposable {
     this.logged = options.logged
     this.#before = options.before
     this.#dataDir = options.dataDir
+    this.#afterClose = options.afterClose
   }
 
   /** The caller of most tests. */
@@ -191,6 +209,7 @@ export class TestService implements AsyncDisposable {
     } finally {
       await this.#service.close()
       await this.#helper?.close()
+      await this.#afterClose()
       await this.origin.whenIdle()
       await this.origin[Symbol.asyncDispose]()
       if (this.#dataDir !== null) await rm(this.#dataDir, { recursive: true, force: true })

@@ -11,6 +11,7 @@ import { type AttemptFacts, contextOf, type Running } from './context.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Tenant } from './tenants.ts'
 import type { Timer, TimerOwner, Timers } from './timers.ts'
+import type { EngineTraces } from './traces.ts'
 
 /** After this many milliseconds an attempt that ignores its abort counts as stuck. */
 export const STUCK_AFTER_MS = 5_000
@@ -81,6 +82,7 @@ export interface AttemptServices {
   beforeStart(): void
   /** The bound of bytes that a tenant has reached; null: it has not. */
   overBound(tenant: Tenant): StorageBound | null
+  traces?: EngineTraces | undefined
 }
 
 /** An attempt that is to run in another process: its spec is where `no` and `index` say. */
@@ -134,7 +136,9 @@ export async function attempt(
     services.beforeStart()
     const over = () => services.overBound(live.tenant)
     if (place === undefined) {
-      const end = await runAttempt(kind, spec, contextOf(services, { kind, spec }, facts, running), over)
+      const trace = services.traces?.attempt(facts, kind.name)
+      const end = await runAttempt(kind, spec, contextOf(services, { kind, spec }, facts, running, trace), over)
+      trace?.end(end, running.halt)
       return isShort(end) ? end : await writeAhead(end, { ...services, no: live.no, index, signal: running.signal })
     }
     const end = await place.run({ ...facts, no: live.no, onRestart }, running.signal)

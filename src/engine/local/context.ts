@@ -3,6 +3,7 @@ import type { HaltSignal } from '../../halt.ts'
 import { jobIdOf } from '../../ids.ts'
 import type { AttemptContext, CommonSpec, JobKind } from '../../jobs/kind.ts'
 import type { TimerOwner, Timers } from './timers.ts'
+import type { AttemptTrace } from './traces.ts'
 
 /** What an attempt is told of its job beside the spec. `context` is the batch's. */
 export type AttemptFacts = Pick<
@@ -21,14 +22,16 @@ export interface Running {
 /** What is the same for all jobs. */
 type Around = { clock: Clock; timers: Timers }
 
-/** All that a kind is given with its spec. */
+/** All that a kind is given with its spec. @param trace - Where the attempt is traced. */
 export function contextOf(
   around: Around,
   { kind, spec }: { kind: JobKind; spec: CommonSpec },
   facts: AttemptFacts,
   running: Running,
+  trace?: AttemptTrace,
 ): AttemptContext {
   const context = new JobContext(around, spec, facts, running)
+  if (trace !== undefined) Object.assign(context, { span: trace.traceparent, annotate: trace.annotate })
   return kind.halts ? context : whole(context)
 }
 

@@ -52,6 +52,7 @@ import { Runtime, type RuntimeEvents } from './runtime.ts'
 import { type SealEvents, Sealer } from './sealer.ts'
 import { Tenancy } from './tenancy.ts'
 import { type TenantDefaults, Tenants } from './tenants.ts'
+import type { EngineTraces } from './traces.ts'
 import { within } from './within.ts'
 
 /** How long the last commit may take when the service stops. */
@@ -86,6 +87,8 @@ export interface LocalEngineOptions {
   onTenantDeleted?: (id: string) => void
   /** Called before each start of an attempt. An engine that shares its store may find out here that a tenant has moved. */
   beforeStart?: () => void
+  /** Absent: nothing is traced. */
+  traces?: EngineTraces | undefined
   events: RuntimeEvents & SealEvents
 }
 
@@ -129,7 +132,7 @@ export class LocalEngine implements Engine {
     })
     const hosts = new Hosts({ cap: options.hostConcurrency, kinds })
     this.#hosts = hosts
-    const { beforeStart } = options
+    const { beforeStart, traces } = options
     this.#runtime = new Runtime({
       clock,
       store,
@@ -138,10 +141,12 @@ export class LocalEngine implements Engine {
       hosts,
       maxConcurrency,
       beforeStart,
+      traces,
       events,
     })
     const sealer = new Sealer({ vault, kinds, events })
-    this.exchange = new Exchange({ runtime: this.#runtime, store, sealer, kinds, clock, beforeStart })
+    const shared = { runtime: this.#runtime, store, sealer, kinds, clock }
+    this.exchange = new Exchange({ ...shared, beforeStart, traces })
     const batches = new LiveBatches({ runtime: this.#runtime, store, sealer })
     this.#intake = new Intake({ runtime: this.#runtime, store, hosts, batches, vault })
     this.#recovery = new Recovery({ runtime: this.#runtime, store, hosts, batches, kinds })

@@ -6,6 +6,7 @@ import type { AwayAttempt, AwayEnd, Place } from './attempts.ts'
 import { type AttemptFacts, contextOf } from './context.ts'
 import type { Runtime } from './runtime.ts'
 import type { BatchSealer, Sealer } from './sealer.ts'
+import type { EngineTraces } from './traces.ts'
 
 /** Sealers that are kept for the batches whose attempts were here last. */
 const KEPT = 64
@@ -27,6 +28,7 @@ export class Exchange {
   readonly #kinds: ReadonlyMap<string, JobKind>
   readonly #clock: Clock
   readonly #beforeStart: () => void
+  readonly #traces: EngineTraces | undefined
   readonly #sealers = new Map<string, BatchSealer>()
 
   constructor(options: {
@@ -37,6 +39,7 @@ export class Exchange {
     clock: Clock
     /** Called before each start. Default: nothing. */
     beforeStart?: (() => void) | undefined
+    traces?: EngineTraces | undefined
   }) {
     this.#beforeStart = options.beforeStart ?? (() => undefined)
     this.#runtime = options.runtime
@@ -44,6 +47,7 @@ export class Exchange {
     this.#sealer = options.sealer
     this.#kinds = options.kinds
     this.#clock = options.clock
+    this.#traces = options.traces
   }
 
   /** The names of the kinds that are loaded, in order. */
@@ -104,7 +108,10 @@ export class Exchange {
       const services = { clock: this.#clock, timers: this.#runtime.timers }
       // Whoever stood still may have lost the right to it.
       this.#beforeStart()
-      return inOnePiece(await runAttempt(kind, spec, contextOf(services, { kind, spec }, facts, around)))
+      const trace = this.#traces?.attempt(facts, kind.name)
+      const end = await runAttempt(kind, spec, contextOf(services, { kind, spec }, facts, around, trace))
+      trace?.end(end, around.signal)
+      return inOnePiece(end)
     } catch (thrown) {
       return failure(thrown)
     }

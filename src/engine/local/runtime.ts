@@ -22,6 +22,7 @@ import { recordOf, startedRecord } from './records.ts'
 import { Slots } from './slots.ts'
 import type { Tenant, Tenants } from './tenants.ts'
 import { Timers } from './timers.ts'
+import type { EngineTraces } from './traces.ts'
 
 /** How the runtime tells of what an operator should know. */
 export interface RuntimeEvents {
@@ -62,6 +63,7 @@ export class Runtime {
   readonly #events: RuntimeEvents
   readonly #hosts: Hosts
   readonly #beforeStart: () => void
+  readonly #traces: EngineTraces | undefined
   readonly #startedAt: number
   readonly #live = new Map<string, LiveBatch>()
   readonly #byQueue = new Map<BatchQueue, LiveBatch>()
@@ -79,9 +81,11 @@ export class Runtime {
     hosts: Hosts
     maxConcurrency: number
     beforeStart?: (() => void) | undefined
+    traces?: EngineTraces | undefined
     events: RuntimeEvents
   }) {
     this.clock = options.clock
+    this.#traces = options.traces
     this.#beforeStart = options.beforeStart ?? (() => undefined)
     this.#startedAt = options.clock.now()
     this.tenants = options.tenants
@@ -109,6 +113,7 @@ export class Runtime {
       committed: () => this.journal.committed(),
       beforeStart: this.#beforeStart,
       overBound: (tenant) => tenants.overBound(tenant),
+      traces: options.traces,
     }
   }
 
@@ -196,6 +201,7 @@ export class Runtime {
     for (const effect of effects) {
       if (effect.type !== 'log') continue
       this.journal.log(live, effect.entry)
+      if (this.#traces !== undefined) this.#traces.logged(live, effect.entry, ended)
       if (effect.entry.type === 'batch.aborting') this.#recordCancelling(live)
       const { type, index, attempt } = effect.entry
       // Queued for the first time, a job has no record.

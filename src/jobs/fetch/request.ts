@@ -47,7 +47,7 @@ function headersOf(spec: FetchFields, context: AttemptContext): ReadonlyMap<stri
   const headers = new Map<string, string>()
   for (const name in spec.headers) headers.set(name.toLowerCase(), spec.headers[name] ?? '')
   withDefaults(headers)
-  if (context.traceparent) setDefault(headers, 'traceparent', childTraceparent(context.traceparent))
+  setDefault(headers, 'traceparent', traceparentOf(context))
   setDefault(headers, 'baggage', baggageOf(context.context))
   setDefault(headers, 'content-type', contentTypeOf(spec))
   return headers
@@ -60,6 +60,11 @@ function withDefaults(headers: Map<string, string>): Map<string, string> {
   const loop = headers.get(LOOP_HEADER)
   headers.set(LOOP_HEADER, loop ? `${loop}, ${LOOP_VALUE}` : LOOP_VALUE)
   return headers
+}
+
+/** Where the attempt has a span, what it asks for is below that; else below whatever submitted the batch. */
+function traceparentOf({ span, traceparent }: AttemptContext): string | undefined {
+  return span ?? (traceparent && childTraceparent(traceparent))
 }
 
 function setDefault(headers: Map<string, string>, name: string, value: string | undefined): void {
