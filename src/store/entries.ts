@@ -1,7 +1,7 @@
 import type { EventType, LogEntry } from '../core/events.ts'
 
 /** The event types by their number in the log. New ones go to the end. */
-const TYPES: readonly EventType[] = [
+export const EVENT_TYPES: readonly EventType[] = [
   'batch.accepted',
   'batch.aborting',
   'batch.settled',
@@ -24,7 +24,7 @@ export function packEntries(entries: readonly LogEntry[]): string {
 }
 
 function pack({ seq, count, type, at, index, ...facts }: LogEntry): Packed {
-  const packed: Packed = [TYPES.indexOf(type), Math.floor(at), index, count]
+  const packed: Packed = [EVENT_TYPES.indexOf(type), Math.floor(at), index, count]
   if (Object.keys(facts).length > 0) packed.push(facts)
   return packed
 }
@@ -34,7 +34,7 @@ export function unpackEntries(text: string, seq: number): LogEntry[] {
   let next = seq
   // Written by `packEntries`, by nothing else.
   return (JSON.parse(text) as Packed[]).map(([type, at, index, count, facts]) => {
-    const entry: LogEntry = { seq: next, count, type: TYPES[type], at, index, ...facts }
+    const entry: LogEntry = { seq: next, count, type: EVENT_TYPES[type], at, index, ...facts }
     next += count
     return entry
   })

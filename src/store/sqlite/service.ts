@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { type PackedGroup, unpackGroup } from './message.ts'
 import { keyMark, lockDirectory, openReader, openWriter, putKeyMark, storeSecret } from './open.ts'
 import { dropUnclaimed } from './parts.ts'
 import { SqliteReader } from './reader.ts'
@@ -62,7 +63,9 @@ export class SqliteService {
     const database = openWriter(dataDir)
     this.#open.unshift(database)
     dropUnclaimed(database)
-    this.#targets.push(new SqliteWriter(database), {
+    const writer = new SqliteWriter(database)
+    this.#targets.push(writer, {
+      commitPacked: (packed: PackedGroup) => writer.commit(unpackGroup(packed)),
       secret: () => storeSecret(database),
       keyMark: () => keyMark(database),
       putKeyMark: (mark: string) => putKeyMark(database, mark),

@@ -14,6 +14,7 @@ import {
   type Store,
   type TenantRow,
 } from '../store.ts'
+import { packGroup } from './message.ts'
 import { DATABASE_FILE, IN_MEMORY } from './open.ts'
 import { type PartCalls, writeParts } from './parts.ts'
 import type { StoredBytes } from './stored.ts'
@@ -84,7 +85,7 @@ export class SqliteStore implements Store {
   }
 
   async commit(group: CommitGroup): Promise<void> {
-    this.#note(await this.#writer.call<StoredBytes>('commit', group))
+    this.#note(await this.#writer.call<StoredBytes>('commitPacked', packGroup(group)))
   }
 
   putAhead(no: BatchNo, index: number, pieces: JsonPieces, signal: AbortSignal): Promise<JsonAhead> {
