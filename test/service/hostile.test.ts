@@ -26,17 +26,24 @@ function endOf(job: WireJob | undefined): string | undefined {
   return job?.error?.code ?? job?.state
 }
 
-describe('a fetch from a hostile server', () => {
+describe.each(['http', 'https'])('a fetch over %s from a hostile server', (scheme) => {
   let server: HostileServer
+  let secure: Awaited<ReturnType<typeof startTlsFront>>
   let service: TestService
   let jobs: WireJob[]
   beforeAll(async () => {
+    setDefaultCACertificates([LOCAL.cert])
     server = await HostileServer.start()
-    service = await startService(CAPS)
-    jobs = (await service.me.run({ jobs: HOSTILE.map((one) => server.job(one)) })).jobs
+    secure = await startTlsFront(server)
+    // Nothing here is about connecting, and a machine that is busy connects late.
+    service = await startService({ ...CAPS, egressConnectTimeoutMs: 30_000 })
+    const port = scheme === 'https' ? secure.port : server.port
+    const urlOf = ({ name }: HostileCase) => `${scheme}://127.0.0.1:${port}/${encodeURIComponent(name)}`
+    jobs = (await service.me.run({ jobs: HOSTILE.map((one) => ({ ...server.job(one), url: urlOf(one) })) })).jobs
   })
   afterAll(async () => {
     await service[Symbol.asyncDispose]()
+    await secure[Symbol.asyncDispose]()
     await server[Symbol.asyncDispose]()
   })
 

@@ -349,8 +349,11 @@ async function listening(server: HostileServer): Promise<HostileServer> {
 /** TLS before a server, with the certificate of 127.0.0.1. Close it with `await using`. */
 export async function startTlsFront({ port }: { port: number }): Promise<AsyncDisposable & { port: number }> {
   const open = new Set<Socket>()
+  const raw = new Map<number | undefined, Socket>()
   const front = createTlsServer({ cert: LOCAL.cert, key: LOCAL.key }, (secure) => {
     const plain = connect(port, '127.0.0.1')
+    // A reset goes on as one: TLS alone would end the connection in order.
+    plain.on('error', () => raw.get(secure.remotePort)?.resetAndDestroy())
     for (const socket of [secure, plain]) {
       open.add(socket)
       socket.on('error', () => undefined)
@@ -363,6 +366,7 @@ export async function startTlsFront({ port }: { port: number }): Promise<AsyncDi
     secure.pipe(plain, { end: false }).pipe(secure, { end: false })
     plain.once('end', () => secure.end())
   })
+  front.on('connection', (socket: Socket) => raw.set(socket.remotePort, socket))
   await once(front.listen(0, '127.0.0.1'), 'listening')
   return {
     // It listens on TCP.
