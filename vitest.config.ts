@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { findRedisServer, HINT } from './scripts/redis-server.ts'
 
@@ -6,6 +7,8 @@ const common = {
   setupFiles: './test/support/compile-cache.ts',
   // A process a file: SQLite handles, worker threads and open sockets of one file never meet another's.
   pool: 'forks',
+  // Left to itself vitest keeps one core free: of two, half of the time. What most tests wait for is no core anyway.
+  maxWorkers: Math.max(2, availableParallelism()),
   testTimeout: 10_000,
   hookTimeout: 20_000,
   // Real processes, disks and sockets on a shared machine: there, what fails once for want of time is tried again, and told.
