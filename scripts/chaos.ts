@@ -52,7 +52,7 @@ async function main(): Promise<number> {
   }
   let failed = 0
   for (let seed = first; seed < first + rounds; seed++) {
-    const report = await runRound({ seed, kills, replicas, clients: 4, batches, timeoutMs: 45_000 + 5_000 * kills })
+    const report = await runRound({ seed, kills, replicas, clients: 4, batches, timeoutMs: 60_000 + 15_000 * kills })
     for (const name of [
       'batches',
       'jobs',

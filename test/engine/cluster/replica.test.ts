@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { heartbeatKey } from '../../../src/engine/cluster/membership.ts'
+import { ORPHANS_CHANNEL } from '../../../src/engine/cluster/ownership.ts'
 import { ownerKey } from '../../../src/engine/cluster/ownership-scripts.ts'
 import type { Replica } from '../../../src/engine/cluster/replica.ts'
 import type { BatchSubmission } from '../../../src/engine/engine.ts'
@@ -89,5 +90,27 @@ overRedis('A replica that takes up a tenant', () => {
     await cluster.submit([{}])
 
     expect(done).toEqual(['lets acme be', 'reads acme'])
+  })
+})
+
+overRedis('A replica whose record of a tenant is older in Redis than it knows', () => {
+  it('lets the tenant go, and its work is taken up from what is left, unasked', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 1, cap: 1, spread: false })
+    cluster.rough = true
+    const [replica] = cluster.replicas
+    const { commands } = replica.connections
+    const wanted = Promise.withResolvers<string>()
+    await replica.bus.on(ORPHANS_CHANNEL, wanted.resolve).ready
+    const lost = await replica.engine.submit(ACME, SUBMISSION)
+    const kept = await replica.engine.submit(ACME, SUBMISSION)
+    const no = await commands.hget('gatherd:{acme}:ids', lost.id)
+    await commands.zrem('gatherd:{acme}:live', String(no))
+    await commands.del(`gatherd:{acme}:b:${no}`)
+
+    cluster.floor.running[0].finish()
+
+    expect(await wanted.promise).toBe(ACME)
+    await until(() => cluster.floor.running.some(({ context }) => context.batchId === kept.id))
+    expect(await commands.get(ownerKey(ACME))).not.toBe('')
   })
 })
