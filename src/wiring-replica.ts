@@ -34,6 +34,7 @@ export interface ReplicaParts {
   sources: Source[]
   /** Call back after each change of tenants or keys, here or elsewhere, until the returned function is called. */
   onDirectory(changed: () => Promise<void>): () => void
+  atStart(error: unknown): unknown
   close(): Promise<void>
 }
 
@@ -99,6 +100,7 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
           eventsOf(logger).failed(error)
         }
       }),
+    atStart: (error) => atStart(error, config.redisUrl),
     close,
   }
 }

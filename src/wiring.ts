@@ -50,6 +50,8 @@ export interface EngineParts {
   sources: Source[]
   /** Call back after each change of tenants or keys by another process, until the returned function is called; absent: there is none. */
   onDirectory?: (changed: () => Promise<void>) => () => void
+  /** The error of a start that the store has ended: in words, if it is one that an operator can mend. */
+  atStart(error: unknown): unknown
   /** Close in reverse order of building. May be called twice. */
   close(): Promise<void>
 }
@@ -98,7 +100,7 @@ export async function wireEngine(config: Config, around: Surroundings): Promise<
     throw atStart(error, config)
   }
   const sources = [() => engineReadings(engine.counts, engine.census()), works.source]
-  return { engine, store, kinds, onRefused, sources, close }
+  return { engine, store, kinds, onRefused, sources, atStart: (error) => atStart(error, config), close }
 }
 
 /** A store that cannot be read when the service starts needs words: what is wrong, and what says more. */
@@ -174,7 +176,7 @@ export async function wire(config: Config, around: Surroundings): Promise<Servic
     return { ...parts, app, metrics, keys, firstKey, close }
   } catch (error) {
     await parts.close()
-    throw error
+    throw parts.atStart(error)
   }
 }
 

@@ -46,7 +46,7 @@ export const serve: Command = async (io) => {
   if (scrapes !== null) logger.info({ listeningOn: scrapes.url }, 'metrics without a key')
   logger.info({ listeningOn: url, ...storeOf(config), version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
-  io.stdout.write(greeting(url, await service.keys.first()))
+  io.stdout.write(greeting(url, await firstKey(service)))
   // Now, for a process that is killed leaves none behind.
   flushCompileCache()
   const signal = await stopped
@@ -63,6 +63,16 @@ export const serve: Command = async (io) => {
 /** How long the last spans may take: what is left of the grace, but never nothing, and no longer than is of use. */
 function flushMs(left: number): number {
   return Math.max(1_000, Math.min(left, 5_000))
+}
+
+/** A first start writes more than it has written so far: that may be too much. */
+async function firstKey(service: Service): Promise<string | null> {
+  try {
+    return await service.keys.first()
+  } catch (error) {
+    await service.close()
+    throw service.atStart(error)
+  }
 }
 
 /** For the log. The URL of a Redis has a password in it. */

@@ -76,6 +76,28 @@ overRedis('without Redis', { timeout: 30_000 }, () => {
     },
   )
 
+  it('has no room: /readyz says so, new work is refused, and what is there can be read', async () => {
+    await using cluster = await Cluster.start({ replicas: 2 })
+    const [node] = cluster.nodes
+    const tenant = await cluster.tenant('acme')
+    const { id } = await tenant.at(node).submit({ jobs: [{ kind: 'sleep', durationMs: 0 }] })
+    await tenant.at(node).drained(id)
+    const client = cluster.redis.client()
+
+    await client.config('SET', 'maxmemory', '1')
+    await Promise.all(cluster.nodes.map((each) => each.readyIs(503)))
+    const { status: submitted } = await tenant
+      .at(node)
+      .http.post('/v1/batches')
+      .send({ jobs: [{ kind: 'sleep', durationMs: 0 }] })
+    const { state } = await tenant.at(node).batch(id)
+    const { status: alive } = await node.anybody.get('/livez')
+    await client.config('SET', 'maxmemory', '0')
+    await Promise.all(cluster.nodes.map((each) => each.readyIs(200)))
+
+    expect([submitted, state, alive]).toEqual([503, 'succeeded', 200])
+  })
+
   it('leaves in peace, with what was accepted on record', async () => {
     await using cluster = await Cluster.start({ replicas: 2, env: { GATHERD_DRAIN_GRACE_MS: '100' } })
     const [leaving, other] = cluster.nodes

@@ -20,26 +20,34 @@ export class RedisServer implements AsyncDisposable {
   readonly #dir = tempDir()
   readonly #appendOnly: boolean
   readonly #fsync: 'always' | 'no'
+  readonly #more: readonly string[]
   readonly #clients = new Set<Redis>()
   #child: ChildProcess | null = null
   readonly #killAtExit = () => void this.#child?.kill('SIGKILL')
 
-  private constructor(port: number, appendOnly: boolean, fsync: 'always' | 'no') {
+  private constructor(port: number, appendOnly: boolean, fsync: 'always' | 'no', more: readonly string[]) {
+    this.#more = more
     this.port = port
     this.#appendOnly = appendOnly
     this.#fsync = fsync
     process.once('exit', this.#killAtExit)
   }
 
-  /** @param options.appendOnly - Keep everything, by default fsynced at each command; else nothing outlives the server. */
+  /**
+   * @param options.appendOnly - Keep everything, by default fsynced at each command; else nothing outlives the server.
+   * @param options.more - Further arguments; with `--tls-port` there, it speaks TLS alone, on `port`.
+   */
   static async start({
     appendOnly = false,
     fsync = 'always',
+    more = () => [],
   }: {
     appendOnly?: boolean
     fsync?: 'always' | 'no'
+    more?: (port: number) => readonly string[]
   } = {}): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), appendOnly, fsync)
+    const port = await freePort()
+    const server = new RedisServer(port, appendOnly, fsync, more(port))
     await server.start()
     return server
   }
@@ -65,7 +73,9 @@ export class RedisServer implements AsyncDisposable {
   /** Start it again after `stop` or `kill`, with what it kept. */
   async start(): Promise<void> {
     const keep = this.#appendOnly ? ['--appendonly', 'yes', '--appendfsync', this.#fsync] : ['--appendonly', 'no']
-    const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#dir.path, '--save', '', ...keep]
+    const port = this.#more.includes('--tls-port') ? '0' : String(this.port)
+    const where = ['--port', port, '--bind', '127.0.0.1', '--dir', this.#dir.path]
+    const args = [...where, '--save', '', ...keep, ...this.#more]
     if (BINARY === null) throw new Error(HINT)
     const [program, ...before] = [...WITH_PARENT, BINARY]
     const child = spawn(program, [...before, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })

@@ -51,7 +51,7 @@ export interface ClusterEngineOptions {
   clock: Clock
   /** How long a tenant may be without an owner before callers are told so. */
   patienceMs: number
-  /** True while the lease is good and Redis answers. */
+  /** True while the lease is good, and Redis answers and has room. */
   connected: () => boolean
   /** Called first when it drains: nothing is to be taken up any more when it resolves. */
   beforeDrain: () => Promise<void>

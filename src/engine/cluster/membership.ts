@@ -52,6 +52,7 @@ export class Membership {
   #beating: Promise<void> = Promise.resolve()
   #expiry: TimerHandle | null = null
   #former: string | null = null
+  #full = false
 
   constructor(options: MembershipOptions) {
     const nothing = () => undefined
@@ -74,6 +75,11 @@ export class Membership {
     if (this.#options.clock.now() < this.#validUntil) return true
     this.#lose()
     return false
+  }
+
+  /** True while Redis has no room for anything new, by the last heartbeat. */
+  get full(): boolean {
+    return this.#full
   }
 
   /** Join, and stay. Resolves after the first try, whatever came of it; further tries go on by themselves. */
@@ -140,6 +146,7 @@ export class Membership {
     // The answer came too late to be worth anything.
     if (this.#left || this.#options.clock.now() >= until) return false
     this.#id = id
+    this.#full = false
     this.#hold(until)
     this.#tell(() => this.#options.onJoined(id))
     return true
@@ -176,6 +183,7 @@ export class Membership {
   async #renew(id: string, text: string): Promise<'OK' | null> {
     const { redis, leaseMs } = this.#options
     const answer = await redis.set(heartbeatKey(id), text, 'PX', leaseMs, 'XX').catch(unlessFull)
+    this.#full = answer === undefined
     if (answer !== undefined) return answer
     return (await redis.pexpire(heartbeatKey(id), leaseMs)) === 1 ? 'OK' : null
   }

@@ -81,7 +81,13 @@ export function atStart(error: unknown, url: string): unknown {
   if (error instanceof ServiceError) return error
   // The store's has no cause that would have more in it; a client's says what the server answered.
   const isTold = error instanceof StoreError || (error instanceof Error && error.name === 'ReplyError')
-  return isTold ? unusable(url, error.message, error) : error
+  return isTold ? unusable(url, isFull(error) ? FULL : error.message.replace(/\.+$/, ''), error) : error
+}
+
+const FULL = 'it is full (maxmemory), and nothing can be written: give it more memory, or remove what is not needed'
+
+function isFull({ message }: Error): boolean {
+  return /\bOOM command not allowed\b/.test(message)
 }
 
 async function risksIn({ commands }: Connections, url: string): Promise<string[]> {

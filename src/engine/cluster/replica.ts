@@ -136,7 +136,7 @@ export class Replica {
       watches: watchesOf(bus, clock),
       clock,
       patienceMs: leaseMs + BEYOND_LEASE_MS,
-      connected: () => connections.ready && membership.isValid(),
+      connected: () => connections.ready && membership.isValid() && !membership.full,
       beforeDrain: () => this.#sweep.stop(),
       handBack: async (graceMs) => this.spread?.leave(graceMs),
     })

@@ -148,12 +148,12 @@ export class RedisStore implements Store {
   }
 
   async idempotent(tenantId: string, key: string): Promise<{ hash: string; answer: string } | null> {
-    if (this.#writer.isUncertain(tenantId)) await this.#makeCertain(tenantId)
+    if (this.#writer.isUncertain(tenantId, { key })) await this.#makeCertain(tenantId)
     return await this.#reader.idempotent(tenantId, key)
   }
 
   async batch(tenantId: string, id: string): Promise<BatchRow | null> {
-    if (this.#writer.isUncertain(tenantId)) await this.#makeCertain(tenantId)
+    if (this.#writer.isUncertain(tenantId, { id })) await this.#makeCertain(tenantId)
     return await this.#reader.batch(tenantId, id)
   }
 

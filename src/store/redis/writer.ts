@@ -73,9 +73,11 @@ export class Writer {
     await Promise.allSettled([...this.#uncertain.keys()].map((tenantId) => this.#takeBack(tenantId)))
   }
 
-  /** Whether something of a tenant was refused to its caller, and may be there until it is taken back. */
-  isUncertain(tenantId: string): boolean {
-    return (this.#uncertain.get(tenantId)?.size ?? 0) > 0
+  /** Whether a batch of a tenant, by its id or by its Idempotency-Key, was refused to its caller, and may be there until it is taken back. */
+  isUncertain(tenantId: string, { id, key }: { id?: string; key?: string }): boolean {
+    for (const { batch } of this.#uncertain.get(tenantId)?.values() ?? [])
+      if (batch.id === id || (key !== undefined && batch.idempotency?.key === key)) return true
+    return false
   }
 
   /** Take back what was refused of a tenant. @throws {StoreError} while Redis cannot be reached. */

@@ -21,6 +21,10 @@ describe.skipIf(NO_REDIS !== null)('a lease at a Redis that is full', () => {
 
     for (let beats = 0; beats < 5; beats++) await beat()
     const idAfter = membership.id
+    expect(membership.full).toBe(true)
+    await redis.config('SET', 'maxmemory', '0')
+    await beat()
+    expect(membership.full).toBe(false)
     await redis.del(heartbeatKey(id))
     clock.advance(4_000)
 

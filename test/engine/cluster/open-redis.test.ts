@@ -96,6 +96,12 @@ describe('openRedis, of a server that will not do', () => {
     expect(await opened(`redis://127.0.0.1:${server.port}`)).toContain(`cannot be used: ${why}.`)
   })
 
+  it('refuses a node of a real Redis Cluster', async () => {
+    await using server = await RedisServer.start({ more: () => ['--cluster-enabled', 'yes'] })
+
+    expect(await opened(server.url)).toContain('it is a node of a Redis Cluster, and a single primary is needed.')
+  })
+
   it('waits for one that is not there, and then says why', async () => {
     const clock = new FakeClock()
     const states: string[] = []
@@ -133,6 +139,11 @@ describe('atStart', () => {
 
     expect(atStart(new StoreError('Redis, HSET: NOPERM no'), url)).toEqual(
       new StoreUnusableError('Redis at [::1]:6380 (GATHERD_REDIS_URL) cannot be used: Redis, HSET: NOPERM no.'),
+    )
+    expect(
+      String(atStart(new StoreError("Redis, SET: OOM command not allowed when used memory > 'maxmemory'."), url)),
+    ).toContain(
+      'cannot be used: it is full (maxmemory), and nothing can be written: give it more memory, or remove what is not needed.',
     )
     expect(atStart(mistake, url)).toBe(mistake)
     expect(atStart(own, url)).toBe(own)
