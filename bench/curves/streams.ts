@@ -13,7 +13,6 @@ const ENV = {
   GATHERD_MAX_OBSERVERS: '20000',
   GATHERD_MAX_CONNECTIONS: '30000',
   GATHERD_MAX_CONNECTIONS_PER_ADDRESS: '0',
-  GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
 }
 
 /** So many streams follow one batch: how long one job of another tenant takes while they are silent, and how soon all of them have an end. */

@@ -13,7 +13,6 @@ const [JOBS, LONG_MS, CLIENTS] = [10, 3_600_000, 16]
 const ENV = {
   GATHERD_ADMIN_KEY: ADMIN_KEY,
   GATHERD_MAX_CONCURRENCY: '20000',
-  GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
 }
 
 /** How long one job takes among so many tenants, each with a job that runs and nine that are queued; and on a server without them, in turns. */

@@ -42,7 +42,11 @@ export const acceptance: Measure = {
         await pause(service, paused)
         for (const series of SERIES) {
           const requests = quick ? series.requests / 10 : series.requests
-          const took = await submitAll(service, { ...series, requests }, { url: origin.url, paused })
+          const took = await submitAll(
+            service,
+            { ...series, requests },
+            { url: origin.url, paused, warm: quick ? 5 : 20 },
+          )
           const name = `${series.name}, ${paused ? 'paused' : 'running'}`
           for (const q of [0.5, 0.99]) book.add(`${name}, p${q * 100}`, 'ms', quantile(took, q))
           say(`  round ${round}: ${name}: ${took.length} requests`)
@@ -52,14 +56,14 @@ export const acceptance: Measure = {
   },
 }
 
-async function submitAll(service: BenchService, series: Series, how: { url: string; paused: boolean }) {
+async function submitAll(service: BenchService, series: Series, how: { url: string; paused: boolean; warm: number }) {
   await using connection = new Connection(service)
   const jobs = Array.from({ length: series.jobs }, () => ({ kind: 'fetch', url: how.url }))
   const body = JSON.stringify({ jobs })
   const took: number[] = []
   let ids: string[] = []
   // The first ones warm up what the measured ones use.
-  for (let i = -20; i < series.requests; i++) {
+  for (let i = -how.warm; i < series.requests; i++) {
     const start = performance.now()
     ids.push(await connection.submit(body))
     if (i >= 0) took.push(performance.now() - start)

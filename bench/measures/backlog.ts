@@ -9,12 +9,11 @@ import type { Measure, Plan } from '../report/measure.ts'
 
 const MILLION = 1_000_000
 
-/** Room for all of them, and no reason to refuse any. */
+/** Room for all of them. */
 const ENV = {
   GATHERD_ADMIN_KEY: ADMIN_KEY,
   GATHERD_TENANT_CONCURRENCY: '64',
   GATHERD_MAX_QUEUED_JOBS: `${2 * MILLION}`,
-  GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0',
 }
 
 const EMPTY = { kind: 'sleep', durationMs: 0 }

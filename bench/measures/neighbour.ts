@@ -58,8 +58,7 @@ async function measure({ name, kind, env, noisySlots }: Scene, book: Book, { qui
   const [idle, beside]: Took[][] = [[], []]
   await using origin = await holdingOrigin()
   origin.release()
-  // Late or not, it is to be measured.
-  const settings = { env: { GATHERD_ADMIN_KEY: ADMIN_KEY, GATHERD_MAX_EVENT_LOOP_DELAY_MS: '0', ...env } }
+  const settings = { env: { GATHERD_ADMIN_KEY: ADMIN_KEY, ...env } }
   await using quiet = await startService(settings)
   await using busy = await startService(settings)
   const noisy = await newTenant(busy, 'noisy', { maxConcurrency: noisySlots })
@@ -69,7 +68,7 @@ async function measure({ name, kind, env, noisySlots }: Scene, book: Book, { qui
   ]
   const noise = await startNoise({ kind, ...noisy })
   try {
-    for (let i = -20; i < samplesOf(kind, quick); i++) {
+    for (let i = quick ? -5 : -20; i < samplesOf(kind, quick); i++) {
       const [alone, together] = [await oneJob(callers[0], origin.url), await oneJob(callers[1], origin.url)]
       if (i >= 0) idle.push(alone)
       if (i >= 0) beside.push(together)

@@ -51,7 +51,7 @@ async function crashAndRecover(queued: number): Promise<{ stages: Stages; lost: 
   const dataDir = await newDataDir()
   try {
     await using origin = await holdingOrigin()
-    const before = await startService({ env: ENV, kept: { dataDir } })
+    await using before = await startService({ env: ENV, kept: { dataDir } })
     const ids = await fill(before, origin, queued)
     await ended(before.process, 'SIGKILL')
     origin.forget()
