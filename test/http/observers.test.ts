@@ -33,7 +33,7 @@ class Watcher {
 function start(limit = 2) {
   const closing = new AbortController()
   const observers = new Observers({ closing: closing.signal, limit })
-  return { closing, come: (tenantId?: string) => new Watcher(observers, tenantId) }
+  return { closing, observers, come: (tenantId?: string) => new Watcher(observers, tenantId) }
 }
 
 describe('Observers', () => {
@@ -57,6 +57,32 @@ describe('Observers', () => {
     come().watch()
 
     expect(() => come().watch()).toThrow(TooManyObserversError)
+  })
+
+  it('says how many there are over all tenants', () => {
+    const { come, observers } = start()
+    const first = come('acme')
+    first.watch()
+    come('other').watch()
+    first.watch()
+    const during = observers.size
+
+    first.end()
+
+    expect([during, observers.size]).toEqual([2, 1])
+  })
+
+  it('says how many are streams, until they are over', () => {
+    const { come, observers } = start()
+    const [stream, gone] = [come(), come()]
+    gone.end()
+    observers.stream(stream as unknown as FastifyReply)
+    observers.stream(gone as unknown as FastifyReply)
+    const during = observers.streams
+
+    stream.end()
+
+    expect([during, observers.streams]).toEqual([1, 0])
   })
 
   it('counts one request once, however often it asks', () => {

@@ -4,7 +4,7 @@ import { type BatchNews, Bus, batchChannel, batchNews } from '../../../src/engin
 import type { Connections } from '../../../src/engine/cluster/connections.ts'
 import { PARK_ABOVE } from '../../../src/engine/cluster/envelope.ts'
 import { BusLostError, BusTimeoutError, NoReplicaError, RemoteError } from '../../../src/engine/cluster/errors.ts'
-import { InvalidArgumentError, QueueFullError } from '../../../src/errors.ts'
+import { InvalidArgumentError, NotFoundError, QueueFullError } from '../../../src/errors.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { RedisServer } from '../../support/redis.ts'
 import { Cuttable, connected, overRedis, until, watchUnhandled } from './support.ts'
@@ -77,6 +77,37 @@ overRedis('a call', () => {
 
     expect(await a.bus.call(b.id, 'job', null, { timeoutMs: LONG })).toEqual({ job: text })
     expect(await a.bus.call(b.id, 'bare', null, { timeoutMs: LONG })).toBe(text)
+  })
+
+  it('is timed, and counted as lost when there was no answer in time', async () => {
+    const [a, b] = await two()
+    b.bus.handle('quick', () => {
+      a.clock.advance(20)
+    })
+    b.bus.handle('never', () => new Promise(() => undefined))
+    b.bus.handle('wrong', () => {
+      throw new NotFoundError()
+    })
+
+    await a.bus.call(b.id, 'quick', {}, { timeoutMs: LONG })
+    await expect(a.bus.call(b.id, 'wrong', {}, { timeoutMs: LONG })).rejects.toThrow(NotFoundError)
+    const late = a.bus.call(b.id, 'never', {}, { timeoutMs: 3_000 })
+    a.clock.advance(3_000)
+    await expect(late).rejects.toThrow(BusTimeoutError)
+
+    const said = [...a.bus.calls.readings()].map(([name, { method }, value]) => [
+      name.replace('gatherd_cluster_request_', ''),
+      method,
+      typeof value === 'number' ? value : value.sum,
+    ])
+    expect(said).toEqual([
+      ['duration_seconds', 'quick', 0.02],
+      ['failures_total', 'quick', 0],
+      ['duration_seconds', 'wrong', 0],
+      ['failures_total', 'wrong', 0],
+      ['duration_seconds', 'never', 3],
+      ['failures_total', 'never', 1],
+    ])
   })
 
   it('that gives nothing gives undefined', async () => {
