@@ -72,6 +72,16 @@ describe('the places of batches', () => {
     ;(await enter(0, LIVE_HEADER_CHARS))()
   })
 
+  it('have the headers of those that are being written among these characters, until they could not be written', async () => {
+    const { enter } = start()
+    const failed = await enter(0, LIVE_HEADER_CHARS - 5)
+
+    await expect(enter(0, 6)).rejects.toThrow(BatchesFullError)
+    failed()
+
+    ;(await enter(0, LIVE_HEADER_CHARS))()
+  })
+
   it('hold a tenant of 10,000 open batches with the largest headers to memory for 16 Mi characters', async () => {
     const { tenants, tenant, enter, written } = start()
     tenants.apply('acme', { maxLiveBatches: 10_000 })

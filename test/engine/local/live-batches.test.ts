@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { BatchSubmission } from '../../../src/engine/engine.ts'
+import { LIVE_HEADER_CHARS } from '../../../src/engine/local/admission.ts'
 import { LocalEngine } from '../../../src/engine/local/engine.ts'
 import { headerOf } from '../../../src/engine/views.ts'
 import { defineKind } from '../../../src/jobs/custom.ts'
@@ -79,6 +80,19 @@ describe('the batches of a tenant that have not drained', () => {
 
     expect(batchesOf(engine)).toBe(0)
     expect(await fill(engine)).toBe(3)
+  })
+
+  it('have headers that count from when they enter until they drain', async () => {
+    await using world = start()
+    const engine = world.open()
+    const large = { ...OPEN, context: { note: 'x'.repeat(LIVE_HEADER_CHARS / 2) } }
+    const { id } = await engine.submit('acme', large)
+
+    await expect(engine.submit('acme', large)).rejects.toMatchObject({ code: 'queue_full' })
+    await engine.close('acme', id)
+    await turn()
+
+    await expect(engine.submit('acme', large)).resolves.toMatchObject({ state: 'running' })
   })
 
   it('are as many after a restart, with as much in their headers', async () => {

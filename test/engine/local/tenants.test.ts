@@ -85,4 +85,14 @@ describe('Tenants', () => {
     tenants.forget(tenant)
     expect(tenants.look('a').settings).toEqual({})
   })
+
+  it('has reached its bytes with those that are being written', () => {
+    const tenants = new Tenants({ defaults: DEFAULTS, storedBytes: () => 90 })
+    const tenant = tenants.apply('a', { maxStoredBytes: 100 })
+
+    tenant.entering = 9
+    expect(tenants.overBound(tenant)).toBeNull()
+    tenant.entering = 10
+    expect(tenants.overBound(tenant)).toEqual({ stored: 100, limit: 100 })
+  })
 })
