@@ -31,7 +31,7 @@ const CONTRACT = [
     'idempotency',
   ],
   ...['isolation', 'backpressure', 'rate', 'retention', 'who-wins', 'unwinding', 'programs', 'routes', 'tenants'],
-  ...['tenant-egress', 'thousand', 'validate', 'stored-bytes', 'robustness'],
+  ...['tenant-egress', 'thousand', 'traces', 'validate', 'stored-bytes', 'robustness'],
 ]
 
 /** The contract once more, over replicas; left out, with a word, where there is no Redis. */

@@ -55,7 +55,7 @@ export function sdkRecorder(options: {
     idGenerator: ids,
     spanProcessors: [processor],
   })
-  return new SdkRecorder({ provider, ids, version, clock, processor })
+  return new SdkRecorder({ provider, ids, version, clock })
 }
 
 function resourceOf(version: string) {
@@ -155,13 +155,7 @@ class SdkRecorder implements Recorder {
   readonly #version: string
   #closed: Promise<void> | null = null
 
-  constructor(options: {
-    provider: TracerProvider
-    ids: GivenIds
-    clock: Clock
-    version: string
-    processor: SpanProcessor
-  }) {
+  constructor(options: { provider: TracerProvider; ids: GivenIds; clock: Clock; version: string }) {
     this.#provider = options.provider
     this.#ids = options.ids
     this.#clock = options.clock
