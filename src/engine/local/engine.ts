@@ -9,9 +9,8 @@ import {
   OverloadedError,
   ShuttingDownError,
 } from '../../errors.ts'
-import type { CommonSpec, JobKind } from '../../jobs/kind.ts'
+import type { CommonSpec } from '../../jobs/kind.ts'
 import type { Census, EngineCounts } from '../../metrics/engine-counts.ts'
-import type { Vault } from '../../secrets/vault.ts'
 import type { BatchRow, Store } from '../../store/store.ts'
 import {
   AT_ONCE,
@@ -45,14 +44,14 @@ import { Hosts } from './hosts.ts'
 import { Intake } from './intake.ts'
 import { LiveBatches } from './live-batches.ts'
 import { Lookup } from './lookup.ts'
+import type { LocalEngineOptions } from './options.ts'
 import { Reads } from './reads.ts'
 import { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
-import { Runtime, type RuntimeEvents } from './runtime.ts'
-import { type SealEvents, Sealer } from './sealer.ts'
+import { Runtime } from './runtime.ts'
+import { Sealer } from './sealer.ts'
 import { Tenancy } from './tenancy.ts'
-import { type TenantDefaults, Tenants } from './tenants.ts'
-import type { EngineTraces } from './traces.ts'
+import { Tenants } from './tenants.ts'
 import { within } from './within.ts'
 
 /** How long the last commit may take when the service stops. */
@@ -60,37 +59,6 @@ const LAST_COMMIT_MS = 10_000
 
 /** How long a reader may take for the last line of its stream when the service stops. */
 const LAST_LINE_MS = 2_000
-
-/** What a local engine is made of. It does not own the store: whoever opened it closes it, after the engine. */
-export interface LocalEngineOptions {
-  store: Store
-  /** Seals the secrets of jobs on their way into the store. */
-  vault: Vault
-  clock: Clock
-  kinds: ReadonlyMap<string, JobKind>
-  /** Jobs at once over all tenants. */
-  maxConcurrency: number
-  /** Jobs at once for one target host; 0: no cap. */
-  hostConcurrency: number
-  /** What holds for a tenant without settings of its own. */
-  tenantDefaults: TenantDefaults
-  /** How long a drained batch can be read. */
-  retentionMs: number
-  /** Whether what was running at the end is there at the next start. */
-  durable: boolean
-  /** Told of a tenant's settings before they act, at each change and at the start. May throw to refuse them. */
-  onTenant?: (id: string, settings: TenantSettings) => void
-  /**
-   * Told of a deleted tenant in the turn in which all of its attempts, also those that ignore it, were told to stop: before anybody can
-   * come under its name.
-   */
-  onTenantDeleted?: (id: string) => void
-  /** Called before each start of an attempt. An engine that shares its store may find out here that a tenant has moved. */
-  beforeStart?: () => void
-  /** Absent: nothing is traced. */
-  traces?: EngineTraces | undefined
-  events: RuntimeEvents & SealEvents
-}
 
 /** The engine of one process: slots in memory, the record in the store. */
 export class LocalEngine implements Engine {
