@@ -68,7 +68,7 @@ describe('slope', () => {
 
   it('is not moved by an outlier', () => {
     const points = line(9, (x) => 3 * x)
-    points[4].y = 1e9
+    points[7].y = 1e9
 
     expect(slope(points)).toBeCloseTo(3)
   })
