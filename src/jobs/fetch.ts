@@ -6,6 +6,7 @@ import { LargeBodies } from './fetch/body-thread.ts'
 import { EqualTimeouts } from './fetch/equal-timeouts.ts'
 import { isSecretHeader } from './fetch/header-rules.ts'
 import { DEFAULT_INFLIGHT_BYTES, InflightBytes } from './fetch/inflight.ts'
+import { quickFetch } from './fetch/quick.ts'
 import { type FetchResult, withoutBody, writeResult } from './fetch/result.ts'
 import { FetchAttempt, type FetchParts } from './fetch/run.ts'
 import { type FetchFields, fetchSpec } from './fetch/spec.ts'
@@ -40,6 +41,7 @@ export function fetchKind(options: Pick<FetchParts, 'egress' | 'limits'> & Parti
     name: 'fetch',
     description: 'One HTTP request. Redirects are followed; the response is the result.',
     spec: fetchSpec(parts.limits),
+    quick: quickFetch(parts.limits),
     hostOf,
     guarded: true,
     halts: true,

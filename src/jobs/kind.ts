@@ -60,6 +60,8 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
   description?: string
   /** The fields of this kind beside the common ones; a strict object without `kind`. */
   spec: z.ZodObject
+  /** Says yes to jobs of the shapes that most have, for less than `spec` takes. Not for kinds of others. */
+  quick?: QuickCheck
   /** The target host (`host:port`) that the host cap counts, if the kind has one. */
   hostOf?(spec: Spec): string | undefined
   /**
@@ -94,6 +96,14 @@ export interface JobKind<Spec extends CommonSpec = CommonSpec> {
   /** A result, also one beside an error, as the JSON text that `JSON.stringify` makes of it. Default: that. For what is written often. */
   write?(result: unknown): string | JsonPieces
   run(spec: Spec, context: AttemptContext): Promise<unknown>
+}
+
+/** A short way to what a kind's schema says of a job: never another answer, if any. */
+export interface QuickCheck {
+  /** The fields it knows. A job with another one is the schema's. */
+  fields: ReadonlySet<string>
+  /** The kind's own fields of a job as its schema would give them back, in that order; undefined: the schema is to say. */
+  check(job: Readonly<Record<string, unknown>>): object | undefined
 }
 
 /** What a tenant keeps on disk and may keep, in bytes. */

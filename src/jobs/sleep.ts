@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { MAX_DURATION_MS, MAX_JSON_DEPTH } from '../contract.ts'
 import { fitsDepth } from '../json/depth.ts'
-import type { CommonSpec, JobKind } from './kind.ts'
+import type { CommonSpec, JobKind, QuickCheck } from './kind.ts'
 
 const SleepFields = z.strictObject({
   durationMs: z
@@ -19,6 +19,15 @@ const SleepFields = z.strictObject({
     }),
 })
 
+/** Of a sleep without a result. */
+const QUICK: QuickCheck = {
+  fields: new Set(['durationMs']),
+  check: ({ durationMs }) =>
+    Number.isInteger(durationMs) && Number(durationMs) >= 0 && Number(durationMs) <= MAX_DURATION_MS
+      ? { durationMs }
+      : undefined,
+}
+
 /** A validated `sleep` job. */
 export type SleepSpec = CommonSpec & z.output<typeof SleepFields>
 
@@ -28,6 +37,7 @@ export function sleepKind(): JobKind<SleepSpec> {
     name: 'sleep',
     description: 'Holds its slot for a while, then succeeds with the result it was given.',
     spec: SleepFields,
+    quick: QUICK,
     onRestart: () => 'retry',
     resumes: true,
     whenFull: 'own',

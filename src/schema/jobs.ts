@@ -3,6 +3,7 @@ import { ConfigError } from '../errors.ts'
 import type { CommonSpec, JobKind, Objection } from '../jobs/kind.ts'
 import { Context, DurationMs, Name } from './fields.ts'
 import { MAX_PRIORITY } from './limits.ts'
+import { type QuickJob, quickJobs } from './quick.ts'
 
 /** What every job has beside `kind` and `name`; what `defaults` may hold. */
 const DEFAULTABLE = {
@@ -48,6 +49,8 @@ export interface JobSchema {
   /** The names of the kinds, in the order of the table. */
   kinds: readonly string[]
   byKind: ReadonlyMap<string, z.ZodType<CommonSpec>>
+  /** A short way to what those say, for the kinds that have one. */
+  quick: ReadonlyMap<string, QuickJob>
   /** The names of the kinds whose destination is judged. */
   judged: ReadonlySet<unknown>
   /** What stands against a job of a known kind, whatever its form. */
@@ -72,6 +75,7 @@ export function buildJobSchema(kinds: readonly JobKind[]): JobSchema {
     kinds: [...byKind.keys()],
     // Every one of them extends the common fields and the literal kind: its output is a CommonSpec.
     byKind: byKind as ReadonlyMap<string, z.ZodType> as ReadonlyMap<string, z.ZodType<CommonSpec>>,
+    quick: quickJobs(kinds),
     judged: new Set(kinds.filter(({ guarded }) => guarded).map(({ name }) => name)),
     objections: (job, tenantId) => kinds.find(({ name }) => name === job.kind)?.objections?.(job, tenantId) ?? [],
     job: z.union([...byKind.values()]) as z.ZodType as z.ZodType<CommonSpec>,

@@ -192,11 +192,13 @@ function* examineJobs(jobs: unknown, by: Examination): Steps<CommonSpec[]> {
 function examineJob(job: unknown, index: number, by: Examination): CommonSpec | undefined {
   const { schema, findings } = by
   const kind = typeof job === 'object' && job !== null && 'kind' in job ? job.kind : undefined
-  const known = typeof kind === 'string' ? schema.byKind.get(kind) : undefined
+  const name = typeof kind === 'string' ? kind : ''
+  const known = schema.byKind.get(name)
   if (known) {
-    const spec = examine(known, job, findings, ['jobs', index])
     // It has a kind, so it is an object.
-    object(job as Record<string, unknown>, index, by)
+    const given = job as Record<string, unknown>
+    const spec = schema.quick.get(name)?.(given) ?? examine(known, given, findings, ['jobs', index])
+    object(given, index, by)
     return spec
   }
   const isJob = examine(JobOfNoKind, job, findings, ['jobs', index]) !== undefined || isObject(job)

@@ -9,6 +9,15 @@ import type { FetchLimits } from './limits.ts'
 /** The methods that can be fetched with. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
+/** What can be kept of a response. */
+export const RESPONSES = ['full', 'json', 'head', 'none'] as const
+
+/** Redirects that are followed unless the job says. */
+export const DEFAULT_REDIRECTS = 5
+
+/** What is a success unless the job says; one for all of them, so nobody may change it. */
+export const DEFAULT_OK_STATUS = Object.freeze(['2xx', '3xx']) as (string | number)[]
+
 const MAX_REDIRECTS = 10
 const MAX_OK_STATUS = 64
 const MAX_HEADER_NAME_LENGTH = 256
@@ -80,7 +89,7 @@ const OkStatus = z
       context.addIssue({ code: 'custom', message: `Between 1 and ${MAX_OK_STATUS} statuses are needed.` })
     }
   }, ALWAYS)
-  .default(['2xx', '3xx'])
+  .default(DEFAULT_OK_STATUS)
   .meta({
     description:
       'Statuses that are a success: classes or numbers. Any other ends the job `failed` with `http_status`; its response is kept.',
@@ -136,7 +145,7 @@ export function fetchSpec(limits: FetchLimits) {
         .int()
         .min(0)
         .max(MAX_REDIRECTS)
-        .default(5)
+        .default(DEFAULT_REDIRECTS)
         .meta({ description: 'Redirects to follow; 0: a redirect is the result itself.', examples: [5] }),
       okStatus: OkStatus,
       maxResponseBytes: z
@@ -150,7 +159,7 @@ export function fetchSpec(limits: FetchLimits) {
           examples: [1_048_576],
         }),
       response: z
-        .enum(['full', 'json', 'head', 'none'])
+        .enum(RESPONSES)
         .default('full')
         .meta({
           description:
