@@ -70,3 +70,10 @@ function countsView(counts: number[]): BatchView['counts'] {
   // One number for each name.
   return { total, ...Object.fromEntries(JOB_STATE_NAMES.map((name, i) => [name, counts[i]])) } as BatchView['counts']
 }
+
+/** What is left of a batch's events by the row: null when nothing is there, or will come. */
+export function restOf<Q extends { after: number }>({ drainedAt, seq }: BatchRow, query: Q): Q | null {
+  if (drainedAt !== null && query.after >= seq) return null
+  // A number that no event has yet is no reason to wait for it: the stream would outlive its batch.
+  return { ...query, after: Math.min(query.after, seq) }
+}

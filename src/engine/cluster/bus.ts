@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { v4 } from 'uuid'
 import type { Clock, TimerHandle } from '../../clock.ts'
 import { CallCounts } from '../../metrics/cluster-counts.ts'
+import { batchChannel } from '../../store/redis/keys.ts'
 import { Envelope } from './envelope.ts'
 import { BusLostError, BusTimeoutError, NoReplicaError } from './errors.ts'
 import { type Subscription, Subscriptions } from './subscriptions.ts'
@@ -46,9 +47,6 @@ const REMEMBERED = 1_000
 
 /** The channel on which a replica takes calls. */
 export const rpcChannel = (replicaId: string) => `gatherd:rpc:${replicaId}`
-
-/** The channel of a batch: its owner publishes `<seq> <state> <drained>` there, the last one `1` or `0`. */
-export const batchChannel = (batchId: string) => `gatherd:b:${batchId}`
 
 /** What {@link Bus.watch} hears, as it is published on {@link batchChannel}. */
 export function batchNews({ seq, state, drained }: BatchNews): string {

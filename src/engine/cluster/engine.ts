@@ -1,12 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../../clock.ts'
-import {
-  BatchDeletedError,
-  EmptyWaitSetError,
-  NotFoundError,
-  OverloadedError,
-  ShuttingDownError,
-} from '../../errors.ts'
+import { EmptyWaitSetError, OverloadedError, ShuttingDownError } from '../../errors.ts'
 import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
 import type { BatchRow, Store } from '../../store/store.ts'
@@ -30,8 +24,9 @@ import {
   type TenantView,
 } from '../engine.ts'
 import type { LocalEngine } from '../local/engine.ts'
+import { missing } from '../local/lookup.ts'
 import { within } from '../local/within.ts'
-import { rowView } from '../views.ts'
+import { restOf, rowView } from '../views.ts'
 import { pagesUnlessAway, unlessAway } from './away.ts'
 import type { Holdings } from './holdings.ts'
 import { Observer, type Watches } from './observe.ts'
@@ -183,7 +178,7 @@ export class ClusterEngine implements Engine {
   }
 
   async batch(tenantId: string, batchId: string): Promise<BatchView> {
-    return await this.#read(() => this.#local.batch(tenantId, batchId))
+    return rowView(await this.#read(() => this.#row(tenantId, batchId)))
   }
 
   async batches(tenantId: string, query: Parameters<Engine['batches']>[1]): Promise<Page<BatchView>> {
@@ -235,9 +230,8 @@ export class ClusterEngine implements Engine {
     pages: Pages = AT_ONCE,
   ): Promise<AsyncIterable<StreamEvent[]> | null> {
     const row = await this.#read(() => this.#row(tenantId, batchId))
-    if (row.drainedAt !== null && query.after >= row.seq) return null
-    // A number that no event has yet is no reason to wait for it: the stream would outlive its batch.
-    return this.#observer.events(row, { ...query, after: Math.min(query.after, row.seq) }, pages)
+    const rest = restOf(row, query)
+    return rest && this.#observer.events(row, rest, pages)
   }
 
   tenant(tenantId: string): TenantView {
@@ -283,7 +277,7 @@ export class ClusterEngine implements Engine {
   async #row(tenantId: string, batchId: string): Promise<BatchRow> {
     const row = await this.#store.batch(tenantId, batchId)
     if (row !== null) return row
-    throw (await this.#store.wasDeleted(tenantId, batchId)) ? new BatchDeletedError() : new NotFoundError()
+    throw await missing(this.#store, tenantId, batchId)
   }
 
   /** What a queued job waits for is its owner's to say, if it says so soon: all else is on record. */

@@ -1,4 +1,4 @@
-import { Script } from './script.ts'
+import { Script } from '../../store/redis/script.ts'
 
 /** The key that says who owns a tenant: a replica's id, or '' or nothing for nobody. */
 export const ownerKey = (tenantId: string) => `gatherd:{${tenantId}}:owner`

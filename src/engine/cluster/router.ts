@@ -75,21 +75,8 @@ const PAUSE_MS = { first: 20, longest: 250 }
 /** How long a replica that is stopping looks for the next owner of what was its own. */
 const LEAVING_MS = 2_000
 
-/** What may be done again when nobody knows whether it was done. `submit` is told apart by its batch's id. */
-const REPEATABLE: ReadonlySet<OwnersMethod> = new Set<OwnersMethod>([
-  'accepted',
-  'replayed',
-  'forecast',
-  'close',
-  'stop',
-  'cancel',
-  'cancelJob',
-  'reschedule',
-  'job',
-  'jobs',
-  'inspect',
-  'deleteTenant',
-])
+/** What must not be done again when nobody knows whether it was done. `submit` is told apart by its batch's id, and looked for first. */
+const ONCE: ReadonlySet<OwnersMethod> = new Set<OwnersMethod>(['submit', 'append'])
 
 /** Brings what is asked of a tenant to its owner, wherever that is, and again while it moves. */
 export class Router {
@@ -137,8 +124,7 @@ export class Router {
       try {
         return await unlessAway(() => this.#once(method, tenantId, args, { timeoutMs: answerMs + timeoutMs, signal }))
       } catch (error) {
-        const mayRepeat =
-          error instanceof TenantMovedError || (error instanceof UnreachableError && REPEATABLE.has(method))
+        const mayRepeat = error instanceof TenantMovedError || (error instanceof UnreachableError && !ONCE.has(method))
         if (!mayRepeat || signal?.aborted) throw error
         if (method === 'submit' && !this.#accepting()) throw new ShuttingDownError()
         if (this.#clock.now() + pauseMs > deadline) throw noOwner(error)

@@ -32,7 +32,7 @@ import {
   type TenantSettings,
   type TenantView,
 } from '../engine.ts'
-import { headerOf, rowView } from '../views.ts'
+import { headerOf, restOf, rowView } from '../views.ts'
 import { STUCK_AFTER_MS } from './attempts.ts'
 import { census } from './census.ts'
 import { Commands } from './commands.ts'
@@ -301,9 +301,8 @@ export class LocalEngine implements Engine {
     pages: Pages = AT_ONCE,
   ): Promise<AsyncIterable<StreamEvent[]> | null> {
     const { row } = await this.#lookup.batch(tenantId, batchId)
-    if (row.drainedAt !== null && query.after >= row.seq) return null
-    // A number that no event has yet is no reason to wait for it: the stream would outlive its batch.
-    return this.#follower.events(row, { ...query, after: Math.min(query.after, row.seq) }, pages)
+    const rest = restOf(row, query)
+    return rest && this.#follower.events(row, rest, pages)
   }
 
   tenant(tenantId: string): TenantView {

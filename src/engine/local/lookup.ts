@@ -28,8 +28,7 @@ export class Lookup {
     // It drained and left memory while it was read: what is on disk now is its last state.
     if (row?.drainedAt === null && live === null)
       return { row: (await this.#store.batch(tenantId, batchId)) ?? row, live }
-    if (row === null)
-      throw (await this.#store.wasDeleted(tenantId, batchId)) ? new BatchDeletedError() : new NotFoundError()
+    if (row === null) throw await missing(this.#store, tenantId, batchId)
     return { row, live }
   }
 
@@ -51,6 +50,15 @@ export class Lookup {
   async jobToChange(tenantId: string, jobId: string): Promise<Found & { index: number }> {
     return mayChange(await this.job(tenantId, jobId))
   }
+}
+
+/** Why there is no such batch. */
+export async function missing(
+  store: Store,
+  tenantId: string,
+  batchId: string,
+): Promise<BatchDeletedError | NotFoundError> {
+  return (await store.wasDeleted(tenantId, batchId)) ? new BatchDeletedError() : new NotFoundError()
 }
 
 function mayChange<T extends Found>(found: T): T {

@@ -1,6 +1,6 @@
 import { packEntries } from '../entries.ts'
 import type { BatchHead, BatchNo, JobRecord, LogRows, NewBatch, NewJobs } from '../store.ts'
-import type { Argument } from './connection.ts'
+import type { Argument } from './script.ts'
 import { packJob, packRecord, packState } from './values.ts'
 
 /** What a commit group has of one batch. */

@@ -1,4 +1,4 @@
-import { Script } from './connection.ts'
+import { Script } from './script.ts'
 
 /**
  * Lua: whether the writer may write. Wants KEYS[1], the tenant's `t`; ARGV: the writer's proof ('' for none), its name, and the

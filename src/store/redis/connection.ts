@@ -1,20 +1,6 @@
-import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { StoreError } from '../error.ts'
-
-/** What a command takes. */
-export type Argument = string | number
-
-/** A Lua script that Redis knows by its digest. All its keys are of one slot. */
-export class Script {
-  readonly source: string
-  readonly sha: string
-
-  constructor(source: string) {
-    this.source = source
-    this.sha = createHash('sha1').update(source).digest('hex')
-  }
-}
+import type { Argument, Script } from './script.ts'
 
 /** The caller's client as the store uses it: it says in words what failed, and nothing once it is closed. */
 export class Connection {
@@ -41,12 +27,8 @@ export class Connection {
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
     this.assertOpen()
     this.#gather()
-    const rest = [keys.length, ...keys, ...args]
     try {
-      return await this.redis.call('EVALSHA', [script.sha, ...rest]).catch((error: unknown) => {
-        if (!isUnknown(error)) throw error
-        return this.redis.call('EVAL', [script.source, ...rest])
-      })
+      return await script.run(this.redis, keys, args)
     } catch (cause) {
       throw failed('EVALSHA', cause)
     }
@@ -74,10 +56,6 @@ export class Connection {
   close(): void {
     this.#closed = true
   }
-}
-
-function isUnknown(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('NOSCRIPT')
 }
 
 /** Without its cause: a client's error carries the command with all that was to be written. */

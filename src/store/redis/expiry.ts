@@ -1,7 +1,8 @@
 import type { BatchNo, Store } from '../store.ts'
-import { type Connection, Script } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { KEYS, numberKey, tenantKey } from './keys.ts'
 import { countOf, listOf, textOf, textOrNull, textsOf } from './replies.ts'
+import { Script } from './script.ts'
 
 /** Tenants that are looked at at once. */
 const TENANTS = 50

@@ -1,9 +1,10 @@
 import { OverloadedError } from '../../errors.ts'
 import { StoreError } from '../error.ts'
 import { type BatchNo, JOBS_PER_BATCH } from '../store.ts'
-import { type Connection, Script } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { KEYS } from './keys.ts'
 import { countOf } from './replies.ts'
+import { Script } from './script.ts'
 
 /** Numbers that are fetched at once. What a process has left of them when it ends is never used. */
 const BLOCK = 10_000

@@ -1,4 +1,4 @@
-import { Script } from './connection.ts'
+import { Script } from './script.ts'
 
 /**
  * Jobs by index without their specs, as many as a budget of bytes allows, one at least.

@@ -3,9 +3,10 @@ import { StoreError } from '../error.ts'
 import type { BatchNo, CommitGroup, NewBatch } from '../store.ts'
 import { type BatchPart, commandOf, type PackedJob, type PackedJobs, packJobs } from './command.ts'
 import { COMMIT, FORGET, STAGE, TAKE_BACK } from './commit-script.ts'
-import type { Argument, Connection, Script } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { batchKey, KEYS, numberKey, tenantKey } from './keys.ts'
 import { countOf, foreign, textOf, textsOf } from './replies.ts'
+import type { Argument, Script } from './script.ts'
 import type { TenantMap } from './tenant-map.ts'
 
 /** The proof under which this process writes for a tenant: its replica id, or null when it owns it no more. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { StoreError } from '../../../src/store/error.ts'
-import { Connection, Script } from '../../../src/store/redis/connection.ts'
+import { Connection } from '../../../src/store/redis/connection.ts'
+import { Script } from '../../../src/store/redis/script.ts'
 import { RedisStore } from '../../../src/store/redis/store.ts'
 import { NO_REDIS, RedisServer } from '../../support/redis.ts'
 import { submission } from '../rows.ts'

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../../clock.ts'
+import { Script } from '../../../store/redis/script.ts'
 import { ownerKey } from '../ownership-scripts.ts'
-import { Script } from '../script.ts'
 
 /** Hash: by seat, the replica in which attempts of the tenant run, or may run at any moment, that are not its owner's own. */
 export const awayKey = (tenantId: string) => `gatherd:{${tenantId}}:away`
