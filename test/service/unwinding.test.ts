@@ -65,10 +65,14 @@ describe('a job that is cancelling', () => {
   it('for its own timeout only is timed out, or succeeds with a value all the same', async () => {
     await using service = await startService({ kinds: KINDS })
     const { id } = await service.me.submit({
-      defaults: { timeoutMs: 20 },
       jobs: [stubborn(service, 'a', 'abort'), stubborn(service, 'a', 'value'), stubborn(service, 'a', 'error')],
     })
-    for (const index of [0, 1, 2]) await service.me.seen(id, 'job.cancelling', index)
+    // Wherever they run, all of them do before their time is over.
+    await service.origin.whenHit('/hold/a', 3)
+    for (const index of [0, 1, 2]) {
+      await service.me.http.patch(`/v1/jobs/${id}-${index}`).send({ timeoutMs: 1 }).expect(200)
+      await service.me.seen(id, 'job.cancelling', index)
+    }
 
     service.origin.release('/hold/a')
     const { jobs } = await service.me.drained(id)
