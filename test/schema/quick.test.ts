@@ -38,14 +38,22 @@ const method = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('GET', 'POST', '
 const response = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('full', 'json', 'head', 'none', 'all') }, anything)
 const name = fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom('n'.repeat(128), 'n'.repeat(129)), anything)
 const duration = fc.oneof(fc.integer({ min: -2, max: 10 }), anything)
-const rare = { deadlineMs: duration, priority: duration, shield: fc.boolean(), unknown: anything, result: anything }
+const rare: Record<string, fc.Arbitrary<unknown>> = {
+  deadlineMs: duration,
+  priority: duration,
+  shield: fc.boolean(),
+  unknown: anything,
+  result: anything,
+}
 
 /** Mostly jobs of the kind, with a few fields, and a field now and then that the quick check does not know. */
 function jobsOf(kind: string): fc.Arbitrary<Record<string, unknown>> {
   const kinds = fc.oneof({ weight: 9, arbitrary: fc.constant(kind) }, fc.constantFrom('fetch', 'sleep', 'other', 1))
-  const own = kind === 'fetch' ? { url, method, response } : { durationMs: duration }
-  const known = { kind: kinds, ...own, name, timeoutMs: duration }
-  const [first = 'kind'] = Object.keys(own) as 'kind'[]
+  const own: Record<string, fc.Arbitrary<unknown>> = kind === 'fetch'
+    ? { url, method, response }
+    : { durationMs: duration }
+  const known: Record<string, fc.Arbitrary<unknown>> = { kind: kinds, ...own, name, timeoutMs: duration }
+  const [first = 'kind'] = Object.keys(own)
   const usual = fc.record(known, { requiredKeys: ['kind', first] })
   return fc.oneof({ weight: 4, arbitrary: usual }, fc.record({ ...known, ...rare }, { requiredKeys: ['kind'] }))
 }
