@@ -49,7 +49,7 @@ const WORD = /^[a-z][\w-]{0,63}$/i
 
 /** Counts by a key. Whatever comes in, there are few different keys, and words: all else counts as {@link OTHER}. */
 export class Tally {
-  readonly #counts = new Map<string, number>()
+  readonly #counts = new Map<string, { count: number }>()
   readonly #limit: number
 
   /** @param limit - How many different keys there may be beside {@link OTHER}. Default 100. */
@@ -58,13 +58,20 @@ export class Tally {
   }
 
   add(key: string, by = 1): void {
-    const known = this.#counts.get(key)
-    if (known !== undefined) this.#counts.set(key, known + by)
-    else if (this.#counts.size < this.#limit && WORD.test(key)) this.#counts.set(key, by)
-    else this.#counts.set(OTHER, (this.#counts.get(OTHER) ?? 0) + by)
+    const known = this.#counts.get(key) ?? this.#enter(key)
+    known.count += by
   }
 
-  entries(): Iterable<[key: string, count: number]> {
-    return this.#counts.entries()
+  *entries(): Generator<[key: string, count: number]> {
+    for (const [key, { count }] of this.#counts) yield [key, count]
+  }
+
+  #enter(key: string): { count: number } {
+    const isTaken = this.#counts.size < this.#limit && WORD.test(key)
+    const known = isTaken ? undefined : this.#counts.get(OTHER)
+    if (known !== undefined) return known
+    const entered = { count: 0 }
+    this.#counts.set(isTaken ? key : OTHER, entered)
+    return entered
   }
 }

@@ -20,12 +20,13 @@ export function count(counts: EngineCounts, live: LiveBatch, entry: LogEntry, en
     case 'job.started':
       return started(kindOf(counts, live, entry.index), live, entry)
     case 'job.succeeded':
-      return ended(counts, live, entry, NO_CODE)
+      return ended(counts, live, entry, 'succeeded', NO_CODE)
     case 'job.failed':
-      return ended(counts, live, entry, end?.type === 'threw' ? end.facts.code : INTERRUPTED.code)
+      return ended(counts, live, entry, 'failed', end?.type === 'threw' ? end.facts.code : INTERRUPTED.code)
     case 'job.timed_out':
+      return ended(counts, live, entry, 'timed_out', entry.cause ?? NO_CODE)
     case 'job.cancelled':
-      return ended(counts, live, entry, entry.cause ?? NO_CODE)
+      return ended(counts, live, entry, 'cancelled', entry.cause ?? NO_CODE)
     case 'batch.accepted':
       counts.policy(live.header.policy).accepted++
       return
@@ -46,12 +47,18 @@ function started(kind: KindCounts, live: LiveBatch, { index, attempt, at }: LogE
   else kind.repeated++
 }
 
-function ended(counts: EngineCounts, live: LiveBatch, entry: LogEntry, code: string): void {
+function ended(
+  counts: EngineCounts,
+  live: LiveBatch,
+  entry: LogEntry,
+  state: keyof KindCounts['ends'],
+  code: string,
+): void {
+  if (entry.count > 1) return ofEachKind(counts, live, entry, (kind, jobs) => kind.ends[state].add(code, jobs))
+  const kind = kindOf(counts, live, entry.index)
+  kind.ends[state].add(code)
   const running = live.attempts.get(entry.index)
-  if (running !== undefined) kindOf(counts, live, entry.index).duration.observe((entry.at - running.startedAt) / 1_000)
-  // Those that end a job are named after its state.
-  const state = entry.type.slice('job.'.length) as keyof KindCounts['ends']
-  ofEachKind(counts, live, entry, (kind, jobs) => kind.ends[state].add(code, jobs))
+  if (running !== undefined) kind.duration.observe((entry.at - running.startedAt) / 1_000)
 }
 
 function settled(counts: EngineCounts, { header, core }: LiveBatch, { at, state = 'succeeded' }: LogEntry): void {
