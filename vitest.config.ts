@@ -34,14 +34,20 @@ const CONTRACT = [
   ...['tenant-egress', 'thousand', 'traces', 'validate', 'stored-bytes', 'robustness'],
 ]
 
+/** What is most of it where attempts stop, for a replica whose attempts all run on another one. */
+const SPREAD = ['cancel', 'shield', 'unwinding']
+
 /** The contract once more, over replicas; left out, with a word, where there is no Redis. */
 function overRedis() {
   if (findRedisServer() === null) {
     console.warn(`The contract is not held against the cluster: ${HINT}.`)
     return []
   }
-  const include = CONTRACT.map((file) => `test/service/${file}.test.ts`)
-  return [{ test: { ...common, name: 'cluster', include, env: { GATHERD_TEST_ENGINE: 'cluster' } } }]
+  const modes = { cluster: CONTRACT, spread: SPREAD }
+  return Object.entries(modes).map(([name, files]) => {
+    const include = files.map((file) => `test/service/${file}.test.ts`)
+    return { test: { ...common, name, include, env: { GATHERD_TEST_ENGINE: name } } }
+  })
 }
 
 export default defineConfig({
