@@ -24,14 +24,16 @@ export const streamCurve: Measure = {
   async run(book, { rounds, quick, say }) {
     for (let round = 1; round <= rounds; round++) {
       for (const streams of sizes(quick)) {
-        await once(book, streams, quick)
-        say(`  round ${round}: ${streams} streams`)
+        const failure = await once(book, streams, quick).catch(String)
+        say(`  round ${round}: ${streams} streams${failure === undefined ? '' : `: ${failure}`}`)
+        // What the smaller ones found is kept.
+        if (failure !== undefined) book.skip(`${streams.toLocaleString('en')} streams, round ${round}`, failure)
       }
     }
   },
 }
 
-async function once(book: Book, count: number, quick: boolean): Promise<void> {
+async function once(book: Book, count: number, quick: boolean): Promise<undefined> {
   const ends = quick ? 5 : 20
   await using held = await holdingOrigin()
   await using open = await holdingOrigin()
