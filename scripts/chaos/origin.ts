@@ -10,6 +10,9 @@ export interface Hit {
   life: number
 }
 
+/** Requests at once count when they are for so long. */
+const TOGETHER_MS = 20
+
 /**
  * The other side of all fetches: `/<tenant>/<label>?ms=&status=` answers with a status after a while, and every request is
  * written down. What a process had under way is gone with it, so requests at once are counted for each life.
@@ -20,7 +23,7 @@ export class Origin implements AsyncDisposable {
   readonly most = new Map<string, number>()
   /** Raise it for each process of the service. */
   life = 1
-  readonly #now = new Map<string, number>()
+  readonly #now = new Map<string, Set<ServerResponse>>()
   readonly #server: Server
   readonly #waiting = new Set<NodeJS.Timeout>()
 
@@ -67,11 +70,20 @@ export class Origin implements AsyncDisposable {
     this.#waiting.add(timer)
   }
 
+  /** Those that are open together for a while: of two events that wait when this process is late, the end of one may come after the other. */
   #count(tenant: string, response: ServerResponse): void {
     const key = `${this.life} ${tenant}`
-    const now = (this.#now.get(key) ?? 0) + 1
-    this.#now.set(key, now)
-    this.most.set(key, Math.max(this.most.get(key) ?? 0, now))
-    response.once('close', () => this.#now.set(key, (this.#now.get(key) ?? 0) - 1))
+    const open = this.#now.get(key) ?? new Set<ServerResponse>()
+    this.#now.set(key, open.add(response))
+    response.once('close', () => open.delete(response))
+    const together = [...open]
+    const look = () => {
+      this.#waiting.delete(timer)
+      const count = together.filter((each) => open.has(each)).length
+      this.most.set(key, Math.max(this.most.get(key) ?? 0, count))
+    }
+    // What has come until then is heard first.
+    const timer = setTimeout(() => setImmediate(() => setImmediate(look)), TOGETHER_MS)
+    this.#waiting.add(timer)
   }
 }

@@ -4,7 +4,9 @@ import { ORPHANS_CHANNEL } from '../../../src/engine/cluster/ownership.ts'
 import { ownerKey } from '../../../src/engine/cluster/ownership-scripts.ts'
 import type { Replica } from '../../../src/engine/cluster/replica.ts'
 import type { BatchSubmission } from '../../../src/engine/engine.ts'
-import { TenantMovedError } from '../../../src/errors.ts'
+import { Retention } from '../../../src/engine/local/retention.ts'
+import { BatchDeletedError, TenantMovedError } from '../../../src/errors.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
 import { SpreadCluster } from './spread/floor.ts'
 import { overRedis, until } from './support.ts'
 
@@ -112,5 +114,38 @@ overRedis('A replica whose record of a tenant is older in Redis than it knows', 
     expect(await wanted.promise).toBe(ACME)
     await until(() => cluster.floor.running.some(({ context }) => context.batchId === kept.id))
     expect(await commands.get(ownerKey(ACME))).not.toBe('')
+  })
+})
+
+overRedis('Batches whose time is over', () => {
+  it('are deleted once, however many replicas sweep at the same time, and each of them says so', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 3, spread: false })
+    const [owner] = cluster.replicas
+    const { commands } = owner.connections
+    const short = { ...SUBMISSION, jobs: Array(5).fill({ kind: 'sleep', durationMs: 0 }) }
+    const ended = await Promise.all(Array.from({ length: 20 }, () => owner.engine.submit(ACME, short)))
+    for (const { id } of ended) await cluster.drained(id)
+    const { id: live } = await owner.engine.submit(ACME, SUBMISSION)
+    await cluster.runs(1)
+    const failures: unknown[] = []
+    const onError = (error: unknown) => failures.push(error)
+    const clock = new FakeClock({ now: Date.now() + 60_000 })
+    const sweeping = cluster.replicas.map(({ store }) => new Retention({ store, clock, retentionMs: 1_000, onError }))
+
+    await Promise.all(sweeping.map((retention) => retention.sweep()))
+    await Promise.all(sweeping.map((retention) => retention.close()))
+
+    expect(failures).toEqual([])
+    for (const { engine } of cluster.replicas) {
+      for (const { id } of ended) await expect(engine.batch(ACME, id)).rejects.toBeInstanceOf(BatchDeletedError)
+      expect((await engine.batches(ACME, { labels: {}, limit: 50 })).data.map(({ id }) => id)).toEqual([live])
+    }
+    const no = await commands.hget('gatherd:{acme}:ids', live)
+    const [kept, own] = await Promise.all([
+      commands.hget('gatherd:{acme}:t', 'bytes'),
+      commands.hget(`gatherd:{acme}:b:${no}`, 'b'),
+    ])
+    // What the tenant keeps is what its one batch does, and of each deleted one that it was there.
+    expect(Number(kept) - Number(own)).toBe(ended.length * (64 + ended[0].id.length))
   })
 })
