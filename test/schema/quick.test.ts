@@ -92,6 +92,9 @@ describe('the quick check of a job', () => {
     { kind: 'fetch', url: 'http://a.example:99999/' },
     { kind: 'sleep', durationMs: 0, result: 1 },
     { kind: 'fetch' },
+    { kind: 'sleep', durationMs: 0, name: 'n'.repeat(129) },
+    { kind: 'sleep', durationMs: 0, timeoutMs: 2_592_000_001 },
+    { kind: 'sleep', durationMs: 0.5 },
     JSON.parse('{"kind":"sleep","durationMs":0,"__proto__":{"timeoutMs":1}}'),
   ])('leaves %j to the schema', (job) => {
     expect(schema.quick.get(job.kind)?.(job)).toBeUndefined()

@@ -37,8 +37,8 @@ export function firstRequest(spec: FetchFields, context: AttemptContext): HopReq
   return { url: new URL(spec.url), method: spec.method, headers, body: bodyOf(spec) }
 }
 
-function isPlain(spec: FetchFields, { traceparent, context }: AttemptContext): boolean {
-  if (spec.headers !== undefined || traceparent || contentTypeOf(spec) !== undefined) return false
+function isPlain(spec: FetchFields, { span, traceparent, context }: AttemptContext): boolean {
+  if (spec.headers !== undefined || span || traceparent || contentTypeOf(spec) !== undefined) return false
   for (const _key in context) return false
   return true
 }
