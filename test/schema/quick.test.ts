@@ -6,6 +6,7 @@ import { fetchKind } from '../../src/jobs/fetch.ts'
 import type { JobKind } from '../../src/jobs/kind.ts'
 import { sleepKind } from '../../src/jobs/sleep.ts'
 import { buildJobSchema } from '../../src/schema/jobs.ts'
+import { MAX_NAME_LENGTH } from '../../src/schema/limits.ts'
 import { openGuard } from '../support/guard.ts'
 
 const limits = { ...DEFAULT_FETCH_LIMITS, maxResponseBytes: 1_234 }
@@ -36,7 +37,11 @@ const url = fc.oneof(
 )
 const method = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('GET', 'POST', 'HEAD', 'get', 'TRACE') }, anything)
 const response = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('full', 'json', 'head', 'none', 'all') }, anything)
-const name = fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom('n'.repeat(128), 'n'.repeat(129)), anything)
+const name = fc.oneof(
+  fc.string({ maxLength: 20 }),
+  fc.constantFrom('n'.repeat(MAX_NAME_LENGTH), 'n'.repeat(MAX_NAME_LENGTH + 1)),
+  anything,
+)
 const duration = fc.oneof(fc.integer({ min: -2, max: 10 }), anything)
 const rare: Record<string, fc.Arbitrary<unknown>> = {
   deadlineMs: duration,
@@ -92,7 +97,7 @@ describe('the quick check of a job', () => {
     { kind: 'fetch', url: 'http://a.example:99999/' },
     { kind: 'sleep', durationMs: 0, result: 1 },
     { kind: 'fetch' },
-    { kind: 'sleep', durationMs: 0, name: 'n'.repeat(129) },
+    { kind: 'sleep', durationMs: 0, name: 'n'.repeat(MAX_NAME_LENGTH + 1) },
     { kind: 'sleep', durationMs: 0, timeoutMs: 2_592_000_001 },
     { kind: 'sleep', durationMs: 0.5 },
     JSON.parse('{"kind":"sleep","durationMs":0,"__proto__":{"timeoutMs":1}}'),
