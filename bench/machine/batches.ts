@@ -18,6 +18,11 @@ export async function submit(caller: Caller, job: object, count = BATCH, more: o
   return ((await call(caller, 'POST', '/v1/batches', { jobs, ...more })) as BatchSeen).id
 }
 
+/** Add one job to a batch that is open. */
+export async function append(caller: Caller, id: string, job: object): Promise<void> {
+  await call(caller, 'POST', `/v1/batches/${id}/jobs`, { jobs: [job] })
+}
+
 /** A batch as it is; after so many seconds, or earlier if it has settled before. */
 export async function look(caller: Caller, id: string, waitSeconds = 0): Promise<BatchSeen> {
   // The answer of this route.

@@ -11,6 +11,7 @@ export class Streams {
   readonly #store: Pick<Store, 'pending'>
   readonly #clock: Clock
   readonly #shutdown: AbortSignal
+  readonly #told = new Set<() => void>()
   #open = 0
   #allEnded: (() => void)[] = []
 
@@ -19,6 +20,10 @@ export class Streams {
     this.#store = options.store
     this.#clock = options.clock
     this.#shutdown = options.shutdown
+    const tellAll = () => {
+      for (const tell of [...this.#told]) tell()
+    }
+    options.shutdown.addEventListener('abort', tellAll, { once: true })
   }
 
   /** The same stream, which counts as open from its first reading until it ends or is given up. */
@@ -30,6 +35,15 @@ export class Streams {
       this.#open--
       if (this.#open === 0) for (const done of this.#allEnded.splice(0)) done()
     }
+  }
+
+  /**
+   * Calls `tell` when the service stops, if it has not yet; returns how to take that back. Each wait of ten thousand streams asks for it: as listeners of
+   * the signal itself they would be looked for one by one.
+   */
+  onShutdown(tell: () => void): () => void {
+    this.#told.add(tell)
+    return () => void this.#told.delete(tell)
   }
 
   /** Resolves when every stream has had its last line; a reader that does not read holds that up. */

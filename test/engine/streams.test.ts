@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { bytesOfLog, Streams } from '../../src/engine/streams.ts'
 import type { BatchRow } from '../../src/store/store.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
@@ -18,6 +18,26 @@ async function* numbers(...values: number[]) {
 }
 
 describe('Streams', () => {
+  it('tell all who asked that the service stops, once, and nobody who took it back, with one listener of the signal', () => {
+    const { shutdown } = start()
+    const listening = vi.spyOn(shutdown.signal, 'addEventListener')
+    const streams = new Streams({
+      store: { pending: async () => [] },
+      clock: new FakeClock(),
+      shutdown: shutdown.signal,
+    })
+    const told: number[] = []
+    const takeBack = [0, 1, 2, 3].map((i) => streams.onShutdown(() => told.push(i)))
+    takeBack[1]()
+    // Whoever is told may take back his own.
+    streams.onShutdown(() => takeBack[3]())
+
+    shutdown.abort()
+
+    expect(told).toEqual([0, 2, 3])
+    expect(listening).toHaveBeenCalledTimes(1)
+  })
+
   it('has the same lines as the stream that is counted', async () => {
     const { streams } = start()
     const seen: number[] = []

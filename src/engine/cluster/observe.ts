@@ -174,12 +174,12 @@ export class Observer {
       const finish = () => {
         timer.cancel()
         signal?.removeEventListener('abort', finish)
-        this.#shutdown.removeEventListener('abort', finish)
+        stayOn()
         resolve()
       }
       const timer = this.#clock.after(Math.ceil(timeoutMs), finish)
+      const stayOn = this.#streams.onShutdown(finish)
       signal?.addEventListener('abort', finish, { once: true })
-      this.#shutdown.addEventListener('abort', finish, { once: true })
       void news.told().then(finish)
     })
   }

@@ -139,7 +139,7 @@ export class Follower {
         stopListening()
         timer.cancel()
         signal?.removeEventListener('abort', finish)
-        this.#shutdown.removeEventListener('abort', finish)
+        stayOn()
         resolve()
       }
       const onTimer = () => {
@@ -148,9 +148,9 @@ export class Follower {
         else timer = this.#clock.after(Math.ceil(left), onTimer)
       }
       let timer = this.#clock.after(Math.ceil(Math.min(timeoutMs, 2 ** 31 - 1)), onTimer)
+      const stayOn = this.#streams.onShutdown(finish)
       const stopListening = live.onPublish(() => (condition() || live.tenant.deleted) && finish())
       signal?.addEventListener('abort', finish, { once: true })
-      this.#shutdown.addEventListener('abort', finish, { once: true })
     })
   }
 }
