@@ -2,6 +2,7 @@ import type { LogEntry } from '../../core/events.ts'
 import type { JobStateName } from '../../core/states.ts'
 import type { JsonText, StreamEvent } from '../../engine/engine.ts'
 import { unpackEntries } from '../entries.ts'
+import { StoreError } from '../error.ts'
 import { eventText, isCompletion } from '../render.ts'
 import type { BatchNo, JobPage, LogPage } from '../store.ts'
 import type { Connection } from './connection.ts'
@@ -81,15 +82,23 @@ export class Logs {
     return page
   }
 
-  /** The entries from the row on that has the event after number `after`. */
+  /**
+   * The entries from the row on that has the event after number `after`.
+   * @throws {StoreError} when one is missing between two that are there.
+   */
   async *entries(tenantId: string, no: BatchNo, after: number): AsyncGenerator<LogEntry[]> {
     const key = `${batchKey(tenantId, no)}:l`
-    const [first, rest] = await Promise.all([
-      this.#connection.call('XREVRANGE', key, after + 1, '-', 'COUNT', 1),
+    // In this order: rows come in order, so what is written between the two reads is found by the second or follows them both.
+    const [rest, first] = await Promise.all([
       this.#connection.call('XRANGE', key, after + 2, '+', 'COUNT', ROWS),
+      this.#connection.call('XREVRANGE', key, after + 1, '-', 'COUNT', 1),
     ])
+    // A log begins with event 1: without a row up to here it is gone, if it was there for the first read.
+    if (listOf(first, key).length === 0) return
+    let next: number | null = null
     for (let rows = [...listOf(first, key), ...listOf(rest, key)]; rows.length > 0; ) {
       const unpacked = rows.map((row) => unpackRow(row, key))
+      next = assertWhole(unpacked, next, key)
       yield unpacked.flat()
       const last = unpacked[unpacked.length - 1][0].seq
       rows = listOf(await this.#connection.call('XRANGE', key, last + 1, '+', 'COUNT', ROWS), key)
@@ -137,6 +146,18 @@ export class Logs {
 function* flat(entries: readonly LogEntry[], after: number): Generator<Event> {
   for (const entry of entries)
     for (let offset = Math.max(0, after + 1 - entry.seq); offset < entry.count; offset++) yield { entry, offset }
+}
+
+/** The number of the event that follows the rows. @throws {StoreError} unless they begin with `next`, and each where the one before ends. */
+function assertWhole(rows: readonly LogEntry[][], next: number | null, key: string): number {
+  let expected = next ?? rows[0][0].seq
+  for (const row of rows) {
+    const { seq } = row[0]
+    if (seq !== expected) throw new StoreError(`The log in ${key} has event ${seq} where event ${expected} is due.`)
+    const last = row[row.length - 1]
+    expected = last.seq + last.count
+  }
+  return expected
 }
 
 function unpackRow(row: unknown, key: string): LogEntry[] {
