@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { v4 } from 'uuid'
 import type { Clock, TimerHandle } from '../../clock.ts'
 import { CallCounts } from '../../metrics/cluster-counts.ts'
-import { batchChannel } from '../../store/redis/keys.ts'
+import { batchChannel, type SharedChannel, sharedChannel } from '../../store/redis/keys.ts'
 import { Envelope } from './envelope.ts'
 import { BusLostError, BusTimeoutError, NoReplicaError } from './errors.ts'
 import { type Subscription, Subscriptions } from './subscriptions.ts'
@@ -147,14 +147,14 @@ export class Bus {
     }
   }
 
-  /** Tell all who listen to a channel; nobody need. @throws what Redis says. */
-  async notify(channel: string, payload: string): Promise<void> {
-    await this.#commands.publish(channel, payload)
+  /** Tell all replicas of our database who listen to a channel; nobody need. @throws what Redis says. */
+  async notify(channel: SharedChannel, payload: string): Promise<void> {
+    await this.#commands.publish(sharedChannel(this.#commands, channel), payload)
   }
 
   /** Hear what is told on a channel, by others and by ourselves. */
-  on(channel: string, listener: (payload: string) => void): Subscription {
-    return this.#subscriptions.add(channel, listener)
+  on(channel: SharedChannel, listener: (payload: string) => void): Subscription {
+    return this.#subscriptions.add(sharedChannel(this.#commands, channel), listener)
   }
 
   /** Hear the news of a batch. Read its record when this is `ready` and after every reconnect: what was told before is not told again. */

@@ -8,6 +8,8 @@ export interface Owners {
   claim(tenantId: string): Promise<'mine' | { owner: string }>
   /** The id of the owner that lives; null: there is none. */
   ownerOf(tenantId: string): Promise<string | null>
+  /** Whether it is ours by what is known together, and we know nothing of it. */
+  isForgotten(tenantId: string): Promise<boolean>
   /** Be the owner no more; with work left, another replica is to claim it at once. */
   release(tenantId: string, options: { hasWork: boolean }): Promise<void>
 }
@@ -95,6 +97,15 @@ export class Holdings {
     if (claimed !== 'mine') return claimed
     await (this.#held.get(tenantId) ?? this.#enter(tenantId)).taken
     return 'mine'
+  }
+
+  /**
+   * Take up a tenant if it is this replica's by what Redis says, which may have gone back to before it was given up: nobody else can.
+   * @throws what {@link take} throws, or Redis says.
+   */
+  async regain(tenantId: string): Promise<void> {
+    if (this.#closed || this.#held.has(tenantId) || !(await this.#owners.isForgotten(tenantId))) return
+    await this.take(tenantId)
   }
 
   /** The lease is lost, or another replica is the owner: nothing of the tenant goes on here. */

@@ -1,12 +1,13 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../clock.ts'
+import { sharedChannel } from '../../store/redis/keys.ts'
 import { NoLeaseError } from './errors.ts'
 import type { Membership } from './membership.ts'
 import { LET_GO, OWNED_KEY, ownerKey, RELIST, SCAN_OWNED, TAKE } from './ownership-scripts.ts'
 import { Turns } from './turns.ts'
 
 /** Broadcast with a tenant's id when it wants an owner. */
-export const ORPHANS_CHANNEL = 'gatherd:orphans'
+export const ORPHANS_CHANNEL = 'orphans'
 
 /** Tenants looked at in one step, so that Redis has time for others in between. */
 const STEP = 1_000
@@ -97,14 +98,24 @@ export class Ownership {
     return this.#theirs(tenantId, owner).owner
   }
 
+  /**
+   * Whether a tenant is ours by what Redis says and not as far as we know: then {@link claim} it, nobody else can.
+   * @throws when Redis does not answer.
+   */
+  async isForgotten(tenantId: string): Promise<boolean> {
+    const me = this.#membership.id
+    if (me === null || this.#held().has(tenantId) || this.#turns.isBusy(tenantId)) return false
+    return (await this.#redis.get(ownerKey(tenantId))) === me
+  }
+
   /** Believe nothing that was read of this tenant: its owner did not know it, or was not there. */
   forget(tenantId: string): void {
     this.#cache.delete(tenantId)
   }
 
   /**
-   * Give up a tenant that is ours; its work has stopped, and all of it is on record. With work left it wants an owner, and the others are told.
-   * Does nothing if it is not ours any more.
+   * Give up a tenant that is ours; its work has stopped, and all of it is on record. With work left it wants an owner, and the others are told,
+   * also if it is not ours any more: whose it is may not know it, when Redis has lost what came after. Else nothing is done then.
    * @throws what Redis says; then it is not known whether it is still ours, and it counts as not.
    */
   release(tenantId: string, { hasWork }: { hasWork: boolean }): Promise<void> {
@@ -114,10 +125,9 @@ export class Ownership {
       if (me === null) return
       await this.#certain(async () => {
         const wasMine = await LET_GO.run(this.#redis, [ownerKey(tenantId)], [me, hasWork ? '1' : '0'])
-        if (wasMine === 0) return
         // Only what still says so: somebody may have listed himself by now.
-        await RELIST.run(this.#redis, [OWNED_KEY], hasWork ? [tenantId, me, ''] : [tenantId, me])
-        if (hasWork) await this.#redis.publish(ORPHANS_CHANNEL, tenantId)
+        if (wasMine === 1) await RELIST.run(this.#redis, [OWNED_KEY], hasWork ? [tenantId, me, ''] : [tenantId, me])
+        if (hasWork) await this.#redis.publish(sharedChannel(this.#redis, ORPHANS_CHANNEL), tenantId)
       })
     })
   }

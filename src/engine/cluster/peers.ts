@@ -60,7 +60,7 @@ export class BusPeers implements Peers {
       const isThere = await isListening(this.#redis, replicaId).catch(() => true)
       if (isOver) return
       if (isThere) timer = this.#clock.after(LOOK_AFTER_MS, () => void look())
-      else gone.abort(new UnreachableError('The replica is gone.'))
+      else gone.abort(new BusLostError({ cause: 'the replica is gone' }))
     }
     let timer = this.#clock.after(LOOK_AFTER_MS, () => void look())
     return () => {

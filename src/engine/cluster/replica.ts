@@ -147,8 +147,11 @@ export class Replica {
     bus.on(ORPHANS_CHANNEL, (tenantId) => {
       ownership.forget(tenantId)
       this.#sweep.hint()
+      holdings.regain(tenantId).catch(onError)
     })
     bus.onResubscribed(() => this.#sweep.hint())
+    // A Redis that was away may have lost its last second: what is ours is held against what it says.
+    connections.commands.on('ready', () => this.#sweep.hint({ own: true }))
     this.connections = connections
     this.store = store
     this.bus = bus

@@ -139,7 +139,11 @@ export class Router {
 
   /** Do it here, for another replica. @throws {TenantMovedError} when this one is not the owner. */
   async answer(method: string, tenantId: string, args: unknown[], signal: AbortSignal): Promise<unknown> {
-    if (!this.#holdings.holds(tenantId)) throw new TenantMovedError()
+    if (!this.#holdings.holds(tenantId)) {
+      // Who asks has it from Redis that it is ours; it asks again.
+      await this.#holdings.regain(tenantId).catch(() => undefined)
+      throw new TenantMovedError()
+    }
     if (!OWNERS_METHODS.some((known) => known === method)) throw new Error(`No replica answers ${method}.`)
     // Checked above; the arguments are those that `ask` was given.
     const here = () => this.#here(method as OwnersMethod, tenantId, args as Arguments<OwnersMethod>, signal)

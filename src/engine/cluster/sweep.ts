@@ -46,8 +46,12 @@ export class Sweep {
     this.#arm(this.#options.random() * (this.#options.leaseMs / 2))
   }
 
-  /** Somebody wants an owner: sweep soon. Not at once, for all the others were told too. */
-  hint(): void {
+  /**
+   * Somebody wants an owner: sweep soon. Not at once, for all the others were told too.
+   * @param own - Look at our own as well: Redis may have been away, and may have lost its last second.
+   */
+  hint({ own = false } = {}): void {
+    if (own) this.#owed = true
     // One that waits already is not put off by more of them; one that is under way may have passed the place.
     if (this.#hinted) return
     this.#hinted = true
@@ -90,12 +94,12 @@ export class Sweep {
     const { ownership, onStray, onError } = this.#options
     this.#hinted = false
     const own = this.#owed || ownership.doubtful || this.#count++ % CHECK_EVERY === 0
-    this.#owed = own
+    this.#owed = false
     try {
       if (own) for (const stray of await ownership.check()) onStray(stray)
       for await (const orphans of ownership.orphans({ own })) await this.#takeUp(orphans)
-      this.#owed = false
     } catch (error) {
+      this.#owed ||= own
       if (!(error instanceof NoLeaseError)) onError(error)
     }
   }

@@ -1,7 +1,7 @@
 import { StoreError } from '../error.ts'
 import type { DirectoryStore, KeyRow, TenantRow } from '../store.ts'
 import type { Connection } from './connection.ts'
-import { DIRECTORY_CHANNEL, KEYS } from './keys.ts'
+import { DIRECTORY_CHANNEL, KEYS, sharedChannel } from './keys.ts'
 import { foreign, objectOf, textOf, textsOf } from './replies.ts'
 
 /** Tenants and keys, a hash each. Every write is told to the other replicas on {@link DIRECTORY_CHANNEL}. */
@@ -63,7 +63,7 @@ export class Directory implements DirectoryStore {
   }
 
   async #tell(tenantId: string): Promise<void> {
-    await this.#connection.call('PUBLISH', DIRECTORY_CHANNEL, tenantId)
+    await this.#connection.call('PUBLISH', sharedChannel(this.#connection.redis, DIRECTORY_CHANNEL), tenantId)
   }
 
   async #rows<T>(key: string, isRow: (row: unknown) => row is T): Promise<T[]> {

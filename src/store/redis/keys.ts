@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import type { BatchNo } from '../store.ts'
 
 /** Keys that are no tenant's. */
@@ -16,10 +17,24 @@ export const KEYS = {
   known: 'gatherd:known',
 } as const
 
-/** The channel that says which tenant's row or keys were written. */
-export const DIRECTORY_CHANNEL = 'gatherd:directory'
+/** Channels that all replicas of a database listen to; what they are called in Redis, {@link sharedChannel} says. */
+export type SharedChannel = 'orphans' | 'tickets' | 'adopted' | 'directory'
 
-/** The channel of a batch: `<seq> <state> <1 when it has drained, else 0>` after each commit that changed it. */
+/**
+ * What a channel is called: with the number of the database, for Redis' channels are those of all its databases
+ * (https://redis.io/docs/latest/develop/pubsub/, "Database & Scoping").
+ */
+export function sharedChannel({ options }: Pick<Redis, 'options'>, name: SharedChannel): string {
+  return `gatherd:${options.db ?? 0}:${name}`
+}
+
+/** The channel that says which tenant's row or keys were written. */
+export const DIRECTORY_CHANNEL = 'directory'
+
+/**
+ * The channel of a batch: `<seq> <state> <1 when it has drained, else 0>` after each commit that changed it. No two databases have
+ * a batch of the same id.
+ */
 export const batchChannel = (batchId: string) => `gatherd:b:${batchId}`
 
 /** Whose a batch number is. */

@@ -10,7 +10,7 @@ function world() {
   const said: string[] = []
   const errors: unknown[] = []
   const gates = new Map<string, PromiseWithResolvers<void>>()
-  const state = { valid: true, owner: null as string | null, hasWork: false }
+  const state = { valid: true, owner: null as string | null, hasWork: false, forgotten: false }
   /** What is asked for waits until the test lets it go on, if the test has said so before. */
   const gate = async (name: string) => {
     said.push(name)
@@ -22,6 +22,7 @@ function world() {
       return state.owner === null ? ('mine' as const) : { owner: state.owner }
     },
     ownerOf: async () => state.owner,
+    isForgotten: async () => state.forgotten,
     release: (id: string, { hasWork }: { hasWork: boolean }) => gate(`release ${id} ${hasWork}`),
   }
   const tenancy = {
@@ -198,5 +199,28 @@ describe('Holdings', () => {
     await holdings.leave(0)
 
     expect(errors).toHaveLength(1)
+  })
+
+  it('regains what is its own and not known to it, once, and nothing else', async () => {
+    const { said, state, holdings } = world()
+    await holdings.regain('a')
+    expect(said).toEqual([])
+
+    state.forgotten = true
+    await Promise.all([holdings.regain('a'), holdings.regain('a')])
+    await holdings.regain('a')
+
+    expect(said.filter((what) => what.startsWith('adopt'))).toEqual(['adopt a'])
+    expect(holdings.holds('a')).toBe(true)
+  })
+
+  it('regains nothing while it leaves', async () => {
+    const { said, state, holdings } = world()
+    await holdings.leave(0)
+    state.forgotten = true
+
+    await holdings.regain('a')
+
+    expect(said).toEqual([])
   })
 })

@@ -259,7 +259,7 @@ overRedis('a release', () => {
     const heard: string[] = []
     await using ear = await connected(redis.url)
     ear.subscriber.on('message', (_, text) => void heard.push(text))
-    await ear.subscriber.subscribe('gatherd:orphans')
+    await ear.subscriber.subscribe('gatherd:0:orphans')
     for (const t of ['with', 'without']) {
       await a.ownership.claim(t)
       await a.ownership.release(t, { hasWork: t === 'with' })
@@ -267,6 +267,26 @@ overRedis('a release', () => {
     await ear.subscriber.ping()
 
     expect(heard).toEqual(['with'])
+  })
+
+  it('tells them also of what is another’s by now: Redis may have gone back to before that knew of it', async () => {
+    const [a, b] = await two()
+    const heard: string[] = []
+    await using ear = await connected(redis.url)
+    ear.subscriber.on('message', (_, text) => void heard.push(text))
+    await ear.subscriber.subscribe('gatherd:0:orphans', 'gatherd:1:orphans')
+    for (const t of ['with', 'without']) {
+      await a.ownership.claim(t)
+      await raw().set(ownerKey(t), b.id as string)
+      await a.ownership.release(t, { hasWork: t === 'with' })
+    }
+    await ear.subscriber.ping()
+
+    expect(heard).toEqual(['with'])
+    expect(await b.ownership.isForgotten('with')).toBe(true)
+    expect(await a.ownership.isForgotten('with')).toBe(false)
+    await b.ownership.claim('with')
+    expect(await b.ownership.isForgotten('with')).toBe(false)
   })
 })
 
@@ -432,6 +452,39 @@ overRedis('a sweep', () => {
     await a.sweep.run()
 
     expect(a.adopted).toEqual(['t'])
+  })
+
+  it.each([
+    [{ own: true }, ['t']],
+    [{}, []],
+  ])('looks at its own again after a hint of %o alone', async (hint, taken) => {
+    const [a] = await two()
+    a.luck = 0
+    await a.sweep.run()
+    await raw().set(ownerKey('t'), a.id as string)
+    await raw().hset(OWNED_KEY, 't', a.id as string)
+
+    a.sweep.hint(hint)
+    await a.sweep.run()
+
+    expect(a.adopted).toEqual(taken)
+    await a.sweep.stop()
+  })
+
+  it('owes the look that it was asked for while it was under way', async () => {
+    const [a] = await two()
+    await raw().hset(OWNED_KEY, 'first', '')
+    a.adopt = async (t) => {
+      if (t !== 'first') return
+      await raw().set(ownerKey('t'), a.id as string)
+      await raw().hset(OWNED_KEY, 't', a.id as string)
+      a.sweep.hint({ own: true })
+    }
+    await a.sweep.run()
+    await a.sweep.run()
+
+    expect(a.adopted).toEqual(['first', 't'])
+    await a.sweep.stop()
   })
 
   it('does nothing without a lease, and says nothing of it', async () => {

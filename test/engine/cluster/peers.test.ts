@@ -48,7 +48,11 @@ describe('BusPeers.ask', () => {
   })
 
   it('looks now and then whether the replica is there, and waits no longer than until it is gone', async () => {
-    const { clock, state, ask } = world(unanswered)
+    const reasons: unknown[] = []
+    const { clock, state, ask } = world((signal) => {
+      signal.addEventListener('abort', () => reasons.push(signal.reason))
+      return unanswered(signal)
+    })
     const asked = ask()
     const failed = expect(asked).rejects.toBeInstanceOf(UnreachableError)
 
@@ -58,6 +62,8 @@ describe('BusPeers.ask', () => {
     await clock.elapse(400)
 
     await failed
+    // What the bus counts as a call without an answer.
+    expect(reasons).toEqual([expect.any(BusLostError)])
     expect([state.looked, clock.armed]).toEqual([4, 0])
   })
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { heartbeatKey } from '../../../src/engine/cluster/membership.ts'
 import { ORPHANS_CHANNEL } from '../../../src/engine/cluster/ownership.ts'
-import { ownerKey } from '../../../src/engine/cluster/ownership-scripts.ts'
+import { OWNED_KEY, ownerKey } from '../../../src/engine/cluster/ownership-scripts.ts'
 import type { Replica } from '../../../src/engine/cluster/replica.ts'
 import type { BatchSubmission } from '../../../src/engine/engine.ts'
 import { Retention } from '../../../src/engine/local/retention.ts'
@@ -114,6 +114,72 @@ overRedis('A replica whose record of a tenant is older in Redis than it knows', 
     expect(await wanted.promise).toBe(ACME)
     await until(() => cluster.floor.running.some(({ context }) => context.batchId === kept.id))
     expect(await commands.get(ownerKey(ACME))).not.toBe('')
+  })
+})
+
+overRedis('A Redis that has gone back to before a tenant was handed over between two that live', () => {
+  /** Two replicas, of which the second has the tenant, and Redis says that it is the first's. No sweep comes in this test by itself. */
+  async function rewound(): Promise<SpreadCluster> {
+    const cluster = await SpreadCluster.start({ replicas: 3, leaseMs: 600_000, spread: false })
+    cluster.rough = true
+    const [first, second] = cluster.replicas
+    const { commands } = second.connections
+    await cluster.submit([{}], { tenantId: 'other' })
+    await cluster.submit([{}], { at: 1 })
+    await cluster.runs(2)
+    const before = String(await commands.get(ownerKey('other')))
+    await commands.set(ownerKey(ACME), before)
+    await commands.hset(OWNED_KEY, ACME, before)
+    expect([first.owns(ACME), second.owns(ACME)]).toEqual([false, true])
+    return cluster
+  }
+
+  it('is known to the one that Redis names as soon as the other finds out', async () => {
+    await using cluster = await rewound()
+
+    cluster.floor.at(1)[0].finish()
+
+    await until(() => cluster.floor.at(0).length === 2)
+    expect(cluster.replicas.map((replica) => replica.owns(ACME))).toEqual([true, false, false])
+  })
+
+  it('is known to it as soon as it is asked for the tenant', async () => {
+    await using cluster = await rewound()
+    const { data } = await cluster.replicas[2].engine.batches(ACME, { labels: {}, limit: 10 })
+
+    const { cancelled } = await cluster.replicas[2].engine.cancel(ACME, data[0].id, null)
+
+    expect(cancelled).toBe(true)
+    expect(cluster.replicas[0].owns(ACME)).toBe(true)
+  })
+
+  it('is known to it as soon as its connection is there again', async () => {
+    await using cluster = await rewound()
+
+    cluster.replicas[0].connections.commands.disconnect(true)
+
+    await until(() => cluster.replicas[0].owns(ACME))
+  })
+})
+
+overRedis('Two databases of one Redis', () => {
+  it('hear nothing of each other, and one hears itself', async () => {
+    await using one = await SpreadCluster.start({ replicas: 1, spread: false })
+    await using other = await SpreadCluster.start({ replicas: 1, spread: false })
+    const heard: string[] = []
+    const buses = [one, other].map(({ replicas }) => replicas[0].bus)
+    for (const [db, bus] of buses.entries())
+      for (const name of ['orphans', 'tickets', 'adopted', 'directory'] as const)
+        await bus.on(name, (text) => void heard.push(`${db} ${name} ${text}`)).ready
+    expect(one.url).not.toBe(other.url)
+
+    await buses[1].notify('adopted', 'acme r1')
+    await other.replicas[0].store.putTenant({ id: 'acme', settings: {}, createdAt: 1 } as never)
+    await until(() => heard.length >= 2)
+    await buses[0].notify('tickets', 'r0')
+    await until(() => heard.length >= 3)
+
+    expect(heard).toEqual(['1 adopted acme r1', '1 directory acme', '0 tickets r0'])
   })
 })
 

@@ -12,7 +12,7 @@ type Taken = 'mine' | { owner: string } | Error
 function world({ taken, answers = [] }: { taken: Taken[]; answers?: unknown[] }) {
   const clock = new FakeClock()
   const said: unknown[][] = []
-  const state = { accepting: true, holds: true }
+  const state = { accepting: true, holds: true, away: false }
   const next = <T>(list: T[]): T => (list.length > 1 ? list.shift() : list[0]) as T
   const given = (value: unknown) => (value instanceof Error ? Promise.reject(value) : Promise.resolve(value))
   const local = new Proxy({} as OwnersEngine, {
@@ -30,7 +30,14 @@ function world({ taken, answers = [] }: { taken: Taken[]; answers?: unknown[] })
     },
   }
   // As much of them as is used.
-  const holdings = { take: () => given(next(taken)), holds: () => state.holds } as Partial<Holdings> as Holdings
+  const holdings = {
+    take: () => given(next(taken)),
+    holds: () => state.holds,
+    async regain(tenantId: string) {
+      said.push(['regain', tenantId])
+      if (state.away) throw new StoreError('away')
+    },
+  } as Partial<Holdings> as Holdings
   const accepting = () => state.accepting
   const router = new Router({ local, peers, holdings, clock, patienceMs: 5_000, accepting })
   return { clock, said, state, router }
@@ -188,7 +195,17 @@ describe('Router.answer', () => {
     state.holds = false
     await expect(router.answer('stop', 'a', ['b'], never)).rejects.toBeInstanceOf(TenantMovedError)
 
-    expect(said).toEqual([['here', 'stop', 'a', 'b']])
+    expect(said).toEqual([
+      ['here', 'stop', 'a', 'b'],
+      ['regain', 'a'],
+    ])
+  })
+
+  it('says that the tenant has moved also where Redis does not say whose it is', async () => {
+    const { state, router } = world({ taken: ['mine'] })
+    Object.assign(state, { holds: false, away: true })
+
+    await expect(router.answer('stop', 'a', ['b'], never)).rejects.toBeInstanceOf(TenantMovedError)
   })
 
   it.each(['drain', 'applyTenant', 'constructor', 'router'])('does no %s for anybody', async (method) => {

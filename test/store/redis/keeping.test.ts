@@ -256,7 +256,7 @@ describe.skipIf(NO_REDIS !== null)('RedisStore', () => {
 
     await expect
       .poll(() => heard)
-      .toEqual([`gatherd:b:${id} 2 running 0`, `gatherd:b:${id} 9 failed 1`, 'gatherd:directory acme'])
+      .toEqual([`gatherd:b:${id} 2 running 0`, `gatherd:b:${id} 9 failed 1`, 'gatherd:0:directory acme'])
   })
 
   it.each<[string, (store: Store) => Promise<unknown>, () => Promise<unknown>]>([

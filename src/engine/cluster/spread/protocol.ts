@@ -19,10 +19,10 @@ export const STOP = 'spread.stop'
 export const KNOWN = 'spread.known'
 
 /** Broadcast with a replica's id when it has put tickets into the queue. */
-export const TICKETS_CHANNEL = 'gatherd:tickets'
+export const TICKETS_CHANNEL = 'tickets'
 
 /** Broadcast with a tenant's id, a space and its new owner's when that is about to take up the tenant's work. */
-export const ADOPTED_CHANNEL = 'gatherd:adopted'
+export const ADOPTED_CHANNEL = 'adopted'
 
 /** An attempt on its way. How long ago it started: clocks of two machines are never compared. */
 export interface SentAttempt extends Omit<AwayAttempt, 'startedAt'> {
