@@ -40,6 +40,8 @@ type Message = Request | { cancel: string } | { id: string; result?: unknown } |
 interface Pending {
   resolve(result: unknown): void
   reject(error: unknown): void
+  /** End it with an error, and tell the one that was called. */
+  giveUp(reason: unknown): void
 }
 
 /** Ends of calls that are remembered until the calls come. */
@@ -122,13 +124,15 @@ export class Bus {
     if (this.#closed) throw new BusLostError()
     const id = v4()
     const answer = Promise.withResolvers<unknown>()
-    this.#pending.set(id, answer)
     const since = this.#clock.now()
     let isLost = false
     const giveUp = (reason: unknown) => {
       answer.reject(reason)
-      this.#post(rpcChannel(replicaId), JSON.stringify({ cancel: id }))
+      // When Redis is away all calls are lost at once, and none of them can be told.
+      const onError = reason instanceof BusLostError ? () => undefined : this.#onError
+      this.#post(rpcChannel(replicaId), JSON.stringify({ cancel: id }), { onError })
     }
+    this.#pending.set(id, { resolve: answer.resolve, reject: answer.reject, giveUp })
     const onAbort = () => giveUp(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
     const timer = this.#until(this.#clock.now() + timeoutMs, () => giveUp(new BusTimeoutError(timeoutMs)))
@@ -192,9 +196,9 @@ export class Bus {
     if (heard === 0) throw new NoReplicaError()
   }
 
-  /** The answers of all that is under way went to the connection that is no more. */
+  /** The answers of all that is under way went to the connection that is no more; what was asked can be told by the other one. */
   readonly #lose = (): void => {
-    for (const { reject } of this.#pending.values()) reject(new BusLostError())
+    for (const { giveUp } of this.#pending.values()) giveUp(new BusLostError())
     this.#pending.clear()
   }
 
@@ -229,7 +233,7 @@ export class Bus {
     const reply = await this.#answer(id, method, args, abort.signal)
     this.#serving.delete(id)
     // Else nobody waits for it.
-    if (!abort.signal.aborted) this.#post(from, reply, keepMs)
+    if (!abort.signal.aborted) this.#post(from, reply, { keepMs })
   }
 
   /** The text of the answer; a result that JSON cannot say is an error like any other. */
@@ -247,8 +251,8 @@ export class Bus {
   }
 
   /** Send what need not arrive. */
-  #post(channel: string, text: string, keepMs = 1_000): void {
-    if (!this.#closed) this.#envelope.send(channel, text, keepMs).catch(this.#onError)
+  #post(channel: string, text: string, { keepMs = 1_000, onError = this.#onError } = {}): void {
+    if (!this.#closed) this.#envelope.send(channel, text, keepMs).catch(onError)
   }
 
   #until(at: number, fire: () => void): TimerHandle {

@@ -101,29 +101,36 @@ export class ClusterEngine implements Engine {
       if (first !== null) return first
     }
     this.#assertAccepting()
-    const id = newBatchId()
     // A signal does not cross between replicas as it is: the router brings it to where the waiting is done.
     const kept = hold && { timeoutMs: hold.timeoutMs, bytes: hold.bytes }
     const around = { timeoutMs: hold?.timeoutMs ?? 0, signal: hold?.signal }
-    return await this.#submitted(tenantId, id, [batch, { id, idempotency, hold: kept }], around)
+    return await this.#submitted(tenantId, [batch, { id: newBatchId(), idempotency, hold: kept }], around)
   }
 
   /** Submit, and before it is done again look whether it was accepted: by its id it is found, and nowhere twice. */
   async #submitted(
     tenantId: string,
-    id: string,
-    args: [BatchSubmission, SubmitOptions],
+    args: [BatchSubmission, SubmitOptions & { id: string }],
     options: { timeoutMs: number; signal?: AbortSignal | undefined },
   ): Promise<BatchView> {
-    // Its owner knows, or the next one, who has the record when it answers; a key's first answer comes again.
-    const isKeyed = args[1].idempotency !== undefined
-    const accepted = async () => (isKeyed ? null : await this.router.ask('accepted', tenantId, [id]))
+    const until = this.#clock.now() + (args[1].hold?.timeoutMs ?? 0)
+    const accepted = async () => {
+      const [, given] = args
+      // A key's first answer comes again.
+      if (given.idempotency !== undefined) return null
+      // Its owner knows, or the next one, who has the record when it answers.
+      const found = await this.router.ask('accepted', tenantId, [given.id])
+      // What was not accepted never will be under that id: the next try has another.
+      const hold = given.hold && { ...given.hold, timeoutMs: Math.max(0, until - this.#clock.now()) }
+      if (found === null) args[1] = { ...given, id: newBatchId(), hold }
+      return found
+    }
     try {
       // Also an owner that says that the tenant has moved may have written it before.
       return await this.router.ask('submit', tenantId, args, { ...options, beforeAgain: accepted })
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error
-      return (await accepted()) ?? (await this.#submitted(tenantId, id, args, options))
+      return (await accepted()) ?? (await this.#submitted(tenantId, args, options))
     }
   }
 

@@ -193,8 +193,12 @@ export class LocalEngine implements Engine {
     return await this.#intake.made(tenantId, idempotency)
   }
 
-  /** A batch as it is, once nothing of it is being written; null: it was not accepted, and will not be. For who has had no answer. */
+  /**
+   * A batch as it is, once nothing of it is being written; null: it was not accepted, and will not be. For who has had no answer:
+   * a submission that still waits for room is refused, and so is whatever comes under this id from now on.
+   */
   async accepted(tenantId: string, batchId: string): Promise<BatchView | null> {
+    await this.#intake.close(batchId)
     await this.#runtime.journal.committed()
     const row = await this.#store.batch(tenantId, batchId)
     return row && rowView(row)

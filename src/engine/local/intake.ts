@@ -14,12 +14,13 @@ import { newBatchId } from '../../ids.ts'
 import type { CommonSpec } from '../../jobs/kind.ts'
 import type { Vault } from '../../secrets/vault.ts'
 import type { NewBatch, NewJobs, Store } from '../../store/store.ts'
-import type { BatchSubmission, BatchView, Idempotency, SubmitOptions } from '../engine.ts'
+import type { BatchSubmission, BatchView, Hold, Idempotency, SubmitOptions } from '../engine.ts'
 import { headerOf, liveView } from '../views.ts'
 import { closedError } from './admission.ts'
 import type { Hosts } from './hosts.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { LiveBatches } from './live-batches.ts'
+import { OnceOnly } from './once-only.ts'
 import type { Runtime } from './runtime.ts'
 import type { Tenant } from './tenants.ts'
 
@@ -35,6 +36,7 @@ export class Intake {
   readonly #vault: Vault
   /** Idempotency keys whose first answer is being made, as `tenant key`. */
   readonly #answering = new Set<string>()
+  readonly #onceOnly = new OnceOnly()
 
   constructor(options: {
     runtime: Runtime
@@ -88,10 +90,21 @@ export class Intake {
    * @throws {BatchTooLargeError} {QueueFullError} {BatchesFullError} {StorageFullError} {OverloadedError} {TenantMovedError} nothing was
    *   accepted.
    */
-  async submit(
+  async submit(tenant: Tenant, submission: BatchSubmission, options: SubmitOptions = {}): Promise<BatchView> {
+    const { id = newBatchId(), hold } = options
+    const submit = (hold: Hold | undefined) => this.#submit(tenant, submission, { ...options, id, hold })
+    return options.id === undefined ? await submit(hold) : await this.#onceOnly.run(id, hold, submit)
+  }
+
+  /** Resolves when no submission under the id is under way, nor will be: one that waits for room is refused, and so is a late one. */
+  async close(id: string): Promise<void> {
+    await this.#onceOnly.close(id)
+  }
+
+  async #submit(
     tenant: Tenant,
     submission: BatchSubmission,
-    { id = newBatchId(), idempotency, hold }: SubmitOptions = {},
+    { id, idempotency, hold }: SubmitOptions & { id: string },
   ): Promise<BatchView> {
     const header = headerOf(submission)
     const text = JSON.stringify(header)

@@ -49,12 +49,19 @@ local grave, highest = tonumber(facts[2] or '0'), tonumber(facts[4] or '0')
 local plans, at = {}, 4
 local function take(count) at = at + count; return at - count end
 
+local entered, keyed = {}, {}
+
 local function known(plan, cur)
   if plan.new == 0 then return cur[1] and true or false end
   plan.again = cur[1] and true or false
   if cur[1] and cur[1] ~= ARGV[plan.entry] then return nil, 'the batch number ' .. plan.no .. ' is taken' end
   local holder = not plan.again and call('HGET', base .. 'ids', ARGV[plan.entry])
   if holder then return nil, 'the batch is there as number ' .. holder end
+  local id, key = ARGV[plan.entry], ARGV[plan.entry + 4]
+  if entered[id] then return nil, 'the batch enters as number ' .. entered[id] end
+  if keyed[key] then return nil, 'the Idempotency-Key is used by number ' .. keyed[key] end
+  entered[id] = plan.no
+  if key ~= '' then keyed[key] = plan.no end
   local used = ARGV[plan.entry + 4] ~= '' and call('HGET', base .. 'ik', ARGV[plan.entry + 4])
   if used and tonumber(string.match(used, '^%d+')) ~= plan.no then return nil, 'the Idempotency-Key was used' end
   return true

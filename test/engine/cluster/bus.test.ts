@@ -327,6 +327,44 @@ overRedis('a bus whose connection goes', () => {
     expect(a.clock.armed).toBe(0)
   })
 
+  it('tells by its other connection that it waits for no answer any more', async () => {
+    await using link = await connected(redis.url)
+    const [a, b] = [await member(link), (await two())[1]]
+    const signals: AbortSignal[] = []
+    b.bus.handle('hold', (_, { signal }) => {
+      signals.push(signal)
+      return new Promise(() => undefined)
+    })
+    const held = expect(a.bus.call(b.id, 'hold', {}, { timeoutMs: LONG })).rejects.toThrow(BusLostError)
+    await until(() => signals.length === 1)
+
+    link.subscriber.disconnect(true)
+
+    await held
+    await until(() => signals[0]?.aborted === true)
+    expect(a.errors).toEqual([])
+  })
+
+  it('lets a long call that is on its way when it is cut do nothing', async () => {
+    await using link = await connected(redis.url)
+    const [a, b] = [await member(link), (await two())[1]]
+    let called = 0
+    b.bus.handle('count', () => void called++)
+    b.bus.handle('after', () => 'after')
+    const call = expect(a.bus.call(b.id, 'count', 'x'.repeat(8_000_000), { timeoutMs: LONG })).rejects.toThrow(
+      BusLostError,
+    )
+    await null
+    await null
+
+    link.subscriber.disconnect(true)
+    await call
+    const again = () => a.bus.call(b.id, 'after', 'x'.repeat(8_000_000), { timeoutMs: LONG }).catch(() => null)
+    await until(async () => (await again()) === 'after')
+
+    expect(called).toBe(0)
+  })
+
   it('sends no call before it can hear the answer', async () => {
     await using cuttable = await Cuttable.to(redis.port)
     await using link = await connected(cuttable.url)

@@ -71,7 +71,7 @@ describe('a submission whose owner dies before it answers', () => {
     expect([asked, view.id]).toEqual([['submit', 'accepted'], ids[0]])
   })
 
-  it('is made once more, under the same id, when it is not on record once the next owner has it', async () => {
+  it('is made once more, under another id, when it is not on record once the next owner has it', async () => {
     let tries = 0
     const { engine, asked, ids } = world((method) => {
       if (method === 'submit' && tries++ === 0) throw new UnreachableError('gone')
@@ -81,7 +81,7 @@ describe('a submission whose owner dies before it answers', () => {
     expect(await engine.submit('a', SUBMISSION)).toEqual({ id: 'answered' })
 
     expect(asked).toEqual(['submit', 'accepted', 'submit'])
-    expect(new Set(ids).size).toBe(1)
+    expect(new Set(ids).size).toBe(2)
   })
 
   it('is answered from the record when its owner wrote it and then had the tenant no more', async () => {
@@ -108,7 +108,27 @@ describe('a submission whose owner dies before it answers', () => {
     await clock.elapse(1_000)
 
     expect([(await submitted).id, asked]).toEqual(['answered', ['submit', 'accepted', 'submit']])
-    expect(new Set(ids).size).toBe(1)
+    expect(new Set(ids).size).toBe(2)
+  })
+
+  it('asks of each try by the id of that try, and waits no longer for room than it was to from the first on', async () => {
+    const holds: unknown[] = []
+    const questions: unknown[] = []
+    const { engine, clock, ids } = world(async (method, args) => {
+      if (method === 'accepted') {
+        questions.push(args[1])
+        return null
+      }
+      holds.push((args[2] as { hold: { timeoutMs: number } }).hold.timeoutMs)
+      if (holds.length === 3) return { id: 'answered' }
+      await clock.elapse(600)
+      throw new UnreachableError('gone')
+    })
+
+    await engine.submit('a', SUBMISSION, { hold: { timeoutMs: 1_000, bytes: 1 } })
+
+    expect([holds, questions]).toEqual([[1_000, 400, 0], ids.slice(0, 2)])
+    expect(new Set(ids).size).toBe(3)
   })
 
   it("is its owner's to answer when it has a key, whatever is on record", async () => {

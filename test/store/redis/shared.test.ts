@@ -255,6 +255,29 @@ describe.skipIf(NO_REDIS !== null)('RedisStore beside other writers', () => {
       expect(after).toEqual(before.filter(([key]) => !known.includes(String(key))))
     })
 
+    it.each([
+      ['id', { id: 'same' }, 'the batch enters as number 1'],
+      [
+        'Idempotency-Key',
+        { idempotency: { key: 'k', hash: 'h', answer: '{}' } },
+        'the Idempotency-Key is used by number 1',
+      ],
+    ])('writes neither of two batches of one group that have the same %s', async (_what, own, conflict) => {
+      const store = await RedisStore.open({ redis })
+
+      await expect(store.commit(both(submission(1, 1, own), submission(2, 1, own)))).rejects.toThrow(conflict)
+
+      expect(await redis.exists('gatherd:{acme}:b:1', 'gatherd:{acme}:b:2', 'gatherd:{acme}:ids')).toBe(0)
+    })
+
+    it('writes batches of one group that have no key', async () => {
+      const store = await RedisStore.open({ redis })
+
+      await store.commit(both(submission(1, 1), submission(2, 1)))
+
+      expect((await store.unfinished('acme')).map(({ no }) => no)).toEqual([1, 2])
+    })
+
     it('does not do a write that a later one has overtaken', async () => {
       const store = await RedisStore.open({ redis })
       await store.commit(submission(1, 1))
