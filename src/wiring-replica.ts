@@ -66,7 +66,12 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
       const setting = config.secretKey ?? (await sharedKey(redis, logger))
       vault = await openVault({ setting, dataDir: null, salt: store.secret })
       const local = new modules.LocalEngine({ ...works.engine, store, vault, durable: true, beforeStart })
-      sources.push(() => engineReadings(local.counts, local.census()))
+      sources.push(() =>
+        engineReadings(
+          local.counts,
+          local.census((id) => replica.owns(id)),
+        ),
+      )
       return local
     },
   })

@@ -20,6 +20,7 @@ const ENGINE = {
   gatherd_jobs_running: gauge('Jobs that have a slot and were not told to stop.', 'kind'),
   gatherd_jobs_cancelling: gauge('Jobs that were told to stop and have not yet.', 'kind'),
   gatherd_jobs_waiting: gauge('Queued jobs by what keeps them from starting.', 'reason'),
+  gatherd_jobs_short_of_slots: gauge('Jobs that would start at once if the server had more slots.'),
   gatherd_jobs_accepted_total: counter('Jobs accepted, with their batch or appended.', 'kind'),
   gatherd_jobs_ended_total: counter(
     'Jobs that have ended; code is that of the error, or the cause of a cancellation.',
@@ -33,7 +34,7 @@ const ENGINE = {
   gatherd_jobs_stuck_total: counter('Jobs that had ignored their abort for five seconds.'),
   gatherd_slots: gauge('Slots: of this server, and the sum of what its tenants may have.', 'cap'),
   gatherd_slots_used: gauge('Slots taken: of this server, and by jobs of its tenants.', 'cap'),
-  gatherd_tenants: gauge('Tenants that the engine has heard of.'),
+  gatherd_tenants: gauge('Tenants with work or settings; of a replica, those that it owns.'),
   gatherd_tenants_at_cap: gauge('Tenants that have all the slots that they may have.'),
   gatherd_tenants_paused: gauge('Tenants that are paused.'),
   gatherd_batches_open: gauge('Batches that have not drained.', 'policy'),
@@ -51,7 +52,7 @@ const STORE = {
   gatherd_store_commit_rows: histogram('Rows written by one commit.'),
   gatherd_store_commit_failures_total: counter('Commits that the store refused.'),
   gatherd_store_writable: gauge('1 while the store writes, 0 after a commit that it refused.'),
-  gatherd_store_kept_bytes: gauge('Bytes that the tenants keep, as their limits count them.'),
+  gatherd_store_kept_bytes: gauge('Bytes that these tenants keep, as their limits count them.'),
   gatherd_retention_rows_deleted_total: counter('Rows deleted because they were too old, or of a deleted tenant.'),
   gatherd_retention_failures_total: counter('Sweeps of the retention that the store refused.'),
 }

@@ -37,6 +37,8 @@ export class EngineCounts {
   readonly kindNames: readonly string[]
   readonly kinds: readonly KindCounts[]
   readonly policies = new Map<string, PolicyCounts>()
+  /** Now, also of tenants that are deleted or went elsewhere. */
+  stuck = 0
   stuckEver = 0
   recoveredBatches = 0
   recoveredJobs = 0
@@ -59,6 +61,12 @@ export class EngineCounts {
     return this.#numbers.get(name) ?? this.kinds.length - 1
   }
 
+  /** A job ignores its abort from now on. */
+  becameStuck(): void {
+    this.stuck++
+    this.stuckEver++
+  }
+
   policy(name: string): PolicyCounts {
     let policy = this.policies.get(name)
     if (policy === undefined) {
@@ -76,6 +84,8 @@ export interface Census {
   running: ArrayLike<number>
   cancelling: ArrayLike<number>
   waiting: Iterable<[reason: string, count: number]>
+  /** Jobs that would start at once if the server had more slots. */
+  shortOfSlots: number
   /** By policy. */
   batches: ReadonlyMap<string, number>
   stuck: number
@@ -128,8 +138,10 @@ function* policyReadings(policy: string, { accepted, duration, settled }: Policy
     yield ['gatherd_batches_settled_total', { policy, state }, count] as const
 }
 
-function* censusReadings({ waiting, stuck, slots, tenants, held, writable }: Census): Generator<Reading> {
+function* censusReadings(census: Census): Generator<Reading> {
+  const { waiting, shortOfSlots, stuck, slots, tenants, held, writable } = census
   for (const [reason, count] of waiting) yield ['gatherd_jobs_waiting', { reason }, count]
+  yield ['gatherd_jobs_short_of_slots', {}, shortOfSlots]
   yield ['gatherd_jobs_stuck', {}, stuck]
   yield ['gatherd_slots', { cap: 'server' }, slots.total]
   yield ['gatherd_slots', { cap: 'tenants' }, tenants.slots]

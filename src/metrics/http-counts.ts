@@ -14,6 +14,9 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PAT
 /** Routes of which a refusal means that work was not taken, as `method route`. */
 const SUBMITS: ReadonlySet<string> = new Set(['POST /v1/batches', 'POST /v1/batches/:batchId/jobs'])
 
+/** Codes that alerts look at, as refusals of submissions: shown at zero, for of a series that begins at one nobody sees the increase. */
+const REFUSED: readonly string[] = ['queue_full', 'overloaded', 'rate_limited']
+
 /** A request that was answered. */
 export interface Answered {
   method: string
@@ -38,8 +41,8 @@ interface RouteCounts {
 /** The answers of the service, counted. */
 export class HttpCounts {
   readonly #routes = new Map<string, RouteCounts>()
-  readonly #problems = new Tally()
-  readonly #refused = new Tally()
+  readonly #problems = atZero(['internal', ...REFUSED])
+  readonly #refused = atZero(REFUSED)
 
   answered({ method, route = NONE, status, ms, problem }: Answered): void {
     const key = `${method} ${route}`
@@ -71,6 +74,12 @@ export class HttpCounts {
     }
     return counts
   }
+}
+
+function atZero(codes: readonly string[]): Tally {
+  const tally = new Tally()
+  for (const code of codes) tally.add(code, 0)
+  return tally
 }
 
 /** What of the HTTP side is read at a scrape. */

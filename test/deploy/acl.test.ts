@@ -6,10 +6,15 @@ import { NO_REDIS, RedisServer } from '../support/redis.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { manifest, REPO, read } from './manifests.ts'
 
-/** The rules of the user, as the Secret has them and docs/operations.md tells them. */
+/** The rules of the user, as the Secret has them. */
 const RULES = /^user gatherd on >change-me (.*)$/m.exec(manifest('Secret', 'valkey').stringData['users.acl'])?.[1] ?? ''
 
-const allowed = new Set([...RULES.matchAll(/\+(\S+)/g)].map(([, name = '']) => name))
+/** All that docs/operations.md tells: with `GATHERD_SPREAD=on`, and without. */
+const [WIDE = '', NARROW = ''] = [...read('docs/operations.md').matchAll(/^user gatherd on >change-me (.*)$/gm)].map(
+  ([, rules = '']) => rules,
+)
+
+const allowed = new Set([...NARROW.matchAll(/\+(\S+)/g)].map(([, name = '']) => name))
 
 /** What the client itself sends. */
 const OF_THE_CLIENT = ['client|setname', 'info', 'ping', 'select']
@@ -28,16 +33,19 @@ function called(): Set<string> {
   return new Set([...named, ...methods.filter((name) => commands.has(name) && name !== 'call')])
 }
 
-describe('the user of Valkey that deploy/kubernetes makes', () => {
-  it('may do what the source does, and nothing else', () => {
+describe('the user of Valkey', () => {
+  it('is that of deploy/kubernetes, whose replicas give each other slots, or may do less where they do not', () => {
+    expect(RULES).toBe(WIDE)
+    expect(manifest('ConfigMap').data.GATHERD_SPREAD ?? 'on').toBe('on')
+    for (const rules of [WIDE, NARROW])
+      expect(rules).toMatch(/^resetkeys ~gatherd:\* resetchannels &gatherd:\* (?:\+@all -@admin -@dangerous|-@all) \+/)
+  })
+
+  it('without slots of others may do what the source does, and nothing else', () => {
     const needed = [...called()].filter((name) => name !== 'pubsub')
 
     expect(needed.length).toBeGreaterThan(40)
     expect([...allowed].sort()).toEqual([...new Set([...needed, ...OF_THE_CLIENT, 'pubsub|numsub'])].sort())
-  })
-
-  it('is told of in docs/operations.md word for word', () => {
-    expect(read('docs/operations.md').includes(RULES)).toBe(true)
   })
 
   it('has the password that GATHERD_REDIS_URL says', () => {
@@ -46,11 +54,19 @@ describe('the user of Valkey that deploy/kubernetes makes', () => {
     expect([url.username, url.password]).toEqual(['gatherd', 'change-me'])
   })
 
-  it.skipIf(NO_REDIS !== null)('is enough for a replica, from its start to its end', { timeout: 60_000 }, async () => {
+  it.skipIf(NO_REDIS !== null).each([
+    ['on', WIDE],
+    ['off', NARROW],
+  ])('is enough for replicas from start to end, with GATHERD_SPREAD=%s', { timeout: 60_000 }, async (spread, rules) => {
     await using server = await RedisServer.start()
-    await server.client().call('ACL', 'SETUSER', 'gatherd', 'on', '>change-me', ...RULES.split(' '))
+    await server.client().call('ACL', 'SETUSER', 'gatherd', 'on', '>change-me', ...rules.split(' '))
     using dir = tempDir()
-    const env = { GATHERD_REDIS_URL: `redis://gatherd:change-me@127.0.0.1:${server.port}/0`, GATHERD_SPREAD: 'off' }
+    const env = {
+      GATHERD_REDIS_URL: `redis://gatherd:change-me@127.0.0.1:${server.port}/0`,
+      GATHERD_SPREAD: spread,
+      GATHERD_MAX_CONCURRENCY: '1',
+      GATHERD_LOG_LEVEL: 'debug',
+    }
     await using one = new ServeProcess(dir.path, env)
     const [url, call] = [await one.listening, caller(await one.listening)]
     await using two = new ServeProcess(dir.path, env)
@@ -67,6 +83,11 @@ describe('the user of Valkey that deploy/kubernetes makes', () => {
     const settled = await other('GET', `/v1/batches/${id}/wait`, undefined, key)
     const events = await fetch(`${url}/v1/batches/${id}/events`, { headers: { authorization: `Bearer ${key}` } })
     const text = await events.text()
+    // More than a replica has slots for.
+    const jobs = [1, 2, 3].map(() => ({ kind: 'sleep', durationMs: 60_000 }))
+    const long = await call('POST', '/v1/batches', { jobs }, key)
+    const isLent = () => (one.stdout + two.stdout).includes('a job runs on another replica')
+    if (spread === 'on') await expect.poll(isLent, { timeout: 20_000 }).toBe(true)
     const deleted = await other('DELETE', '/v1/admin/tenants/acme')
     const ends = [await one.end('SIGTERM'), await two.end('SIGTERM')]
     // The client says its name and version as well, which older servers do not know, and does without.
@@ -75,6 +96,7 @@ describe('the user of Valkey that deploy/kubernetes makes', () => {
     const statuses = [tenant, batch, appended, page, cancelled, settled, deleted].map(({ status }) => status)
     expect(statuses).toEqual([201, 202, 201, 200, 202, 200, 204])
     expect(text).toContain('batch.drained')
+    expect([long.status, isLent()]).toEqual([202, spread === 'on'])
     expect(ends.map(({ status }) => status)).toEqual([0, 0])
     expect(refused.filter((what) => what !== 'client|setinfo')).toEqual([])
   })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { parseDocument } from 'yaml'
 import { readConfig } from '../../src/config.ts'
-import { manifest, manifests, read } from './manifests.ts'
+import { manifest, manifests, read, stopMs } from './manifests.ts'
 
 const pod = manifest('Deployment').spec.template.spec
 const [container] = pod.containers
@@ -16,7 +16,19 @@ describe('deploy/kubernetes', () => {
     const { drainGraceMs } = readConfig(settings)
     const pauseMs = container.lifecycle.preStop.sleep.seconds * 1000
 
-    expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThanOrEqual(pauseMs + drainGraceMs + 5_000)
+    expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThanOrEqual(pauseMs + stopMs(drainGraceMs))
+  })
+
+  it('has replicas that give each other slots, or the autoscaler would add what helps nobody', () => {
+    const { metrics } = manifest('HorizontalPodAutoscaler').spec
+    const { pods } = metrics.find(({ type }: { type: string }) => type === 'Pods')
+    const { maxConcurrency, spread } = readConfig(settings)
+
+    expect(spread).toBe('on')
+    expect(pods.metric.name).toBe('gatherd_slots_wanted')
+    // Before all slots are taken, or nobody could be short of them.
+    expect(Number(pods.target.averageValue)).toBeLessThan(maxConcurrency)
+    expect(Number(pods.target.averageValue)).toBeGreaterThan(maxConcurrency / 2)
   })
 
   it('keeps the variables of Services away, of which one would be GATHERD_PORT', () => {

@@ -1,6 +1,14 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
+import { STUCK_AFTER_MS } from '../../src/engine/local/attempts.ts'
+import { LAST_COMMIT_MS, LAST_LINE_MS } from '../../src/engine/local/engine.ts'
+
+/** The most that the last spans get, of `gatherd serve`. */
+const LAST_SPANS_MS = 5_000
+
+/** How long a stop takes at most: the grace, and what may hang after it. */
+export const stopMs = (graceMs: number) => graceMs + STUCK_AFTER_MS + LAST_COMMIT_MS + LAST_LINE_MS + LAST_SPANS_MS
 
 /** Where the repository is. */
 export const REPO = join(import.meta.dirname, '../..')

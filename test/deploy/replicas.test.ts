@@ -8,10 +8,11 @@ import { hasNginx, ReplicasNginx } from '../project/nginx.ts'
 import { ADMIN_KEY, ServeProcess } from '../support/process.ts'
 import { NO_REDIS, RedisServer } from '../support/redis.ts'
 import { tempDir } from '../support/temp-dir.ts'
-import { read } from './manifests.ts'
+import { read, stopMs } from './manifests.ts'
 
 const CONF = read('deploy/compose/nginx.conf')
 const { services, networks } = parse(read('compose.yaml'))
+const scrape = parse(read('deploy/prometheus/compose.yaml')).scrape_configs[0]
 const directive = (name: string) => new RegExp(`^ *${name} (.*);$`, 'm').exec(CONF)?.[1]
 
 describe('compose.yaml', () => {
@@ -28,6 +29,16 @@ describe('compose.yaml', () => {
     ])
 
     expect(readConfig(Object.fromEntries(given))).toMatchObject({ trustProxy: 1, redisUrl: 'redis://valkey:6379/0' })
+  })
+
+  it('has metrics of each replica, for whoever is in its network', () => {
+    const { environment, networks: own } = services.gatherd
+
+    expect(environment).toMatchObject({ GATHERD_METRICS_PORT: '9464', GATHERD_METRICS_HOST: '0.0.0.0' })
+    expect(own).toContain('front')
+    expect(scrape.dns_sd_configs).toEqual([
+      { names: ['gatherd'], type: 'A', port: Number(environment.GATHERD_METRICS_PORT), refresh_interval: '15s' },
+    ])
   })
 
   it('keeps no secret, and does not start without the key that seals', () => {
@@ -66,7 +77,7 @@ describe('compose.yaml', () => {
       ({ stop_grace_period }) => Number.parseInt(stop_grace_period, 10) * 1000,
     )
 
-    for (const grace of graces) expect(grace).toBeGreaterThanOrEqual(readConfig({}).drainGraceMs + 5_000)
+    for (const grace of graces) expect(grace).toBeGreaterThanOrEqual(stopMs(readConfig({}).drainGraceMs))
   })
 })
 
@@ -113,6 +124,16 @@ describe.skipIf(!hasNginx)('nginx before replicas', { timeout: 60_000 }, () => {
 
     expect(status).toBe(502)
     expect([...dying.got, ...other.got]).toEqual([method])
+  })
+
+  it('lets nobody have the metrics of now this replica and now that one', async () => {
+    await using one = await upstream('answer')
+    await using nginx = await ReplicasNginx.start(CONF, [one.place, one.place])
+
+    const statuses = [await statusOf(`${nginx.url}/metrics`, 'GET'), await statusOf(`${nginx.url}/metricsx`, 'GET')]
+
+    expect(statuses).toEqual([404, 200])
+    expect(one.got).toEqual(['GET'])
   })
 
   it.each(['GET', 'PUT', 'DELETE'])('has a %s answered by the other replica', async (method) => {

@@ -40,6 +40,19 @@ describe('HttpCounts', () => {
     expect(sumOf(scrape, 'gatherd_http_problems_total')).toBe(2)
   })
 
+  it('has at zero, before the first, what alerts look for the first of', async () => {
+    const scrape = await scrapeAfter({})
+
+    const codes = ['internal', 'queue_full', 'overloaded', 'rate_limited']
+    expect(codes.map((code) => seriesOf(scrape, 'gatherd_http_problems_total', { code }))).toEqual([0, 0, 0, 0])
+    expect(codes.map((code) => seriesOf(scrape, 'gatherd_submissions_refused_total', { code }))).toEqual([
+      undefined,
+      0,
+      0,
+      0,
+    ])
+  })
+
   it.each([
     ['POST', '/v1/batches', 1],
     ['POST', '/v1/batches/:batchId/jobs', 1],

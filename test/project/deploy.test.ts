@@ -6,6 +6,7 @@ import { request } from 'node:https'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readConfig } from '../../src/config.ts'
+import { stopMs } from '../deploy/manifests.ts'
 import { ServeProcess } from '../support/process.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { hasNginx, Nginx } from './nginx.ts'
@@ -36,7 +37,7 @@ describe('deploy/systemd', () => {
   it('waits longer than the drain takes before it kills', () => {
     const { drainGraceMs } = readConfig({})
 
-    expect(seconds(service.TimeoutStopSec?.[0])).toBeGreaterThanOrEqual(drainGraceMs / 1000 + 5)
+    expect(seconds(service.TimeoutStopSec?.[0])).toBeGreaterThanOrEqual(stopMs(drainGraceMs) / 1000)
   })
 
   it('starts again what failed, and not what is set wrongly', () => {

@@ -55,10 +55,10 @@ import { Tenants } from './tenants.ts'
 import { within } from './within.ts'
 
 /** How long the last commit may take when the service stops. */
-const LAST_COMMIT_MS = 10_000
+export const LAST_COMMIT_MS = 10_000
 
 /** How long a reader may take for the last line of its stream when the service stops. */
-const LAST_LINE_MS = 2_000
+export const LAST_LINE_MS = 2_000
 
 /** The engine of one process: slots in memory, the record in the store. */
 export class LocalEngine implements Engine {
@@ -148,10 +148,13 @@ export class LocalEngine implements Engine {
     return batches
   }
 
-  /** What there is now, for metrics. Looks at every queued job once. */
-  census(): Census {
+  /**
+   * What there is now, for metrics. Looks at every queued job once.
+   * @param owns - Whether a tenant is this engine's, where several share one store. Default: all are.
+   */
+  census(owns: (tenantId: string) => boolean = () => true): Census {
     const { counts, fair, tenants, slots, admission, journal } = this.#runtime
-    return census({ counts, fair, tenants, slots, admission, journal, values: this.#runtime.values() })
+    return census({ counts, fair, tenants, owns, slots, admission, journal, values: this.#runtime.values() })
   }
 
   get accepting(): boolean {

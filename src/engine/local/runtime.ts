@@ -315,7 +315,7 @@ export class Runtime {
     if (tenant.deleted) return this.fair.release(batch, index)
     const onStuck = () => {
       tenant.stuck++
-      this.counts.stuckEver++
+      this.counts.becameStuck()
       this.#events.stuck({ tenantId: tenant.id, batchId: live.id, index })
     }
     const now = this.clock.now()
@@ -339,7 +339,10 @@ export class Runtime {
 
   #ended(live: LiveBatch, index: number, running: RunningAttempt, outcome: Outcome): void {
     running.ended()
-    if (running.stuck) live.tenant.stuck--
+    if (running.stuck) {
+      live.tenant.stuck--
+      this.counts.stuck--
+    }
     this.#running--
     if (live.tenant.deleted) this.fair.release(live.queue, index)
     else if (!this.#abandoned) {

@@ -32,6 +32,7 @@ function take(lives: LiveBatch[], own: Partial<CensusParts> = {}) {
     slots: { concurrency: 8, running: 3 },
     admission: { held: { submissions: 2, bytes: 99 } },
     journal: { healthy: false },
+    owns: () => true,
     ...own,
     values: lives,
   } as unknown as CensusParts // What is looked at is there.
@@ -98,12 +99,61 @@ describe('census', () => {
     const tenants = new Tenants({ defaults: DEFAULTS, storedBytes: () => 10 })
     tenants.apply('a', { maxConcurrency: 2 }).queue.running = 2
     tenants.apply('b', { maxConcurrency: 3, paused: true }).queue.running = 1
-    tenants.get('c').stuck = 4
+    tenants.get('c')
 
     const result = take([], { tenants })
 
     expect(result.tenants).toEqual({ known: 3, atCap: 1, paused: 1, slots: 9, used: 3, keptBytes: 30 })
-    expect(result.stuck).toBe(4)
+  })
+
+  it("leaves out tenants that are another engine's", () => {
+    const tenants = new Tenants({ defaults: DEFAULTS, storedBytes: () => 10 })
+    tenants.apply('a', { maxConcurrency: 2 }).queue.running = 2
+    tenants.apply('b', { maxConcurrency: 3, paused: true })
+
+    const { known, atCap, paused, slots, keptBytes } = take([], { tenants, owns: (id) => id === 'a' }).tenants
+
+    expect({ known, atCap, paused, slots, keptBytes }).toEqual({
+      known: 1,
+      atCap: 1,
+      paused: 0,
+      slots: 2,
+      keptBytes: 10,
+    })
+  })
+
+  it('counts stuck jobs whosever they are, as the tenant of one may be gone', () => {
+    const counts = new EngineCounts(['fetch'])
+    counts.stuck = 4
+
+    expect(take([], { counts }).stuck).toBe(4)
+  })
+
+  it('counts as short of slots what would start if there were more, and no job that its tenant has no room for', () => {
+    const live = batch(997)
+    Object.assign(live.queue.tenant, { cap: 4, running: 3 })
+
+    const result = take([live])
+
+    expect(waiting(result)).toEqual({ 'server-cap': 997 })
+    expect(result.shortOfSlots).toBe(1)
+  })
+
+  it('counts nothing as short of slots that waits for something else', () => {
+    const [paused, delayed] = [batch(5), batch(5)]
+    paused.queue.tenant.paused = true
+    for (let index = 0; index < 5; index++) delayed.core.flags[index] |= Flag.delayed
+
+    expect(take([paused, delayed]).shortOfSlots).toBe(0)
+  })
+
+  it('asks per host where hosts have a cap', () => {
+    const live = batch(6)
+    const free = { key: 'a', cap: 3, running: 1, parked: new Map() }
+    live.queue.hosts.push(free, free, free, free, null, null)
+
+    expect(waiting(take([live]))).toEqual({ 'server-cap': 6 })
+    expect(take([live]).shortOfSlots).toBe(4)
   })
 
   it('has what slots, admission and journal say', () => {
