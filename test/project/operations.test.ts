@@ -124,6 +124,6 @@ describe('docs/operations.md', () => {
     expect(named.filter((file) => !existsSync(join(REPO, file)) && !existsSync(join(REPO, `${file}.timer`)))).toEqual(
       [],
     )
-    expect(globSync('deploy/**/*.*', { cwd: REPO }).length).toBe(15)
+    expect(globSync('deploy/**/*.*', { cwd: REPO }).length).toBe(16)
   })
 })

@@ -246,6 +246,18 @@ describe('what is measured of everything else', () => {
     expect(seriesOf(after, 'gatherd_build_info', { store: 'redis' })).toBe(1)
   })
 
+  it.runIf(IN_CLUSTER)('shows of tenants those that the replica owns, and not all that it has heard of', async () => {
+    const others = { b: { paused: true }, c: { paused: true }, d: {} }
+    await using service = await startService({ tenants: { acme: {}, ...others } })
+    await service.me.run({ policy: 'gather', jobs: [sleep(0)] })
+
+    const after = await scrape(service)
+
+    expect(seriesOf(after, 'gatherd_tenants')).toBe(seriesOf(after, 'gatherd_cluster_tenants_owned'))
+    expect(seriesOf(after, 'gatherd_tenants')).toBeLessThanOrEqual(1)
+    expect(seriesOf(after, 'gatherd_tenants_paused')).toBe(0)
+  })
+
   it.runIf(!IN_CLUSTER)('says nothing of replicas where there are none', async () => {
     await using service = await startService()
 
