@@ -19,6 +19,8 @@ export interface Known {
   ids: readonly string[]
   /** Those that are taken when none are named. */
   usual: readonly string[]
+  /** What `--cases` may name, of the measures that have some. */
+  cases: Readonly<Record<string, readonly string[]>>
   /** Names for several. */
   groups: Readonly<Record<string, readonly string[]>>
 }
@@ -35,22 +37,45 @@ const OPTIONS = {
   quick: { type: 'boolean', default: false },
   write: { type: 'boolean', default: false },
   draw: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
 } as const
+
+/** What `--help` shows. */
+export function usage({ ids, cases, groups }: Known): string {
+  const own = Object.entries(cases).map(([id, names]) => `                 ${id}: ${names.join()}`)
+  return `npm run bench: take the measures of docs/performance.md. npm run soak is the same with --only soak.
+
+  --only A,B     some of: ${ids.join()}; groups: ${Object.keys(groups).join()}
+  --quick        one round of less, to see that it runs: its figures are not judged
+  --rounds N     rounds (${ROUNDS}; ${roundsOf(true)} with --quick)
+  --count N      jobs of a run that counts jobs per second, in thousands (${COUNT}; ${QUICK_COUNT} with --quick)
+  --cases A,B    parts of a measure that has some:
+${own.join('\n')}
+  --minutes N    of the soak (${MINUTES})
+  --json FILE    the outcomes of this run
+  --write        put them into docs/benchmarks, with charts and page
+  --draw         measure nothing: charts and page from the JSON that is there
+  --help
+`
+}
 
 /**
  * Read a command line: `--only P1,P7`, `--rounds 3` (1 with `--quick`), `--cases` of a measure that has some, `--count` of jobs in a throughput
  * (30,000; 6,000 with `--quick`), `--minutes` of the soak (30), `--json FILE`, `--write`, `--draw`.
- * @throws when an option or a measure is not known, or a number is none.
+ * @returns 'help' when that is what is asked for.
+ * @throws in one line, when an option, a measure or a case is not known, or a number is none.
  */
-export function asked(argv: readonly string[], known: Known): Asked {
-  const { values } = parseArgs({ args: [...argv], options: OPTIONS })
+export function asked(argv: readonly string[], known: Known): Asked | 'help' {
+  const values = valuesOf(argv)
+  if (values.help) return 'help'
   const { quick, write, draw, json, cases } = values
+  const only = chosen(values.only === undefined ? known.usual : values.only.split(','), known)
   return {
-    only: chosen(values.only === undefined ? known.usual : values.only.split(','), known),
+    only,
     rounds: whole('rounds', values.rounds ?? `${roundsOf(quick)}`),
     count: whole('count', values.count ?? `${countOf(quick)}`, 1_000),
     minutes: positive('minutes', values.minutes),
-    cases: cases.split(',').filter(Boolean),
+    cases: casesOf(cases.split(',').filter(Boolean), only, known),
     json,
     quick,
     write,
@@ -58,8 +83,10 @@ export function asked(argv: readonly string[], known: Known): Asked {
   }
 }
 
-/** What is typed to have one measure taken as it was asked for, and kept. */
-export function commandOf(id: string, { quick, rounds, count, cases, minutes }: Asked): string {
+/** What is typed to have one measure taken as it was asked for, and kept. @param own - What `--cases` may name of it. */
+export function commandOf(id: string, asked: Asked, own: readonly string[] = []): string {
+  const { quick, rounds, count, minutes } = asked
+  const cases = asked.cases.filter((name) => own.includes(name))
   const words = ['npm run bench -- --only', id]
   if (quick) words.push('--quick')
   if (rounds !== roundsOf(quick)) words.push('--rounds', `${rounds}`)
@@ -71,6 +98,25 @@ export function commandOf(id: string, { quick, rounds, count, cases, minutes }: 
 
 const roundsOf = (quick: boolean) => (quick ? 1 : ROUNDS)
 const countOf = (quick: boolean) => (quick ? QUICK_COUNT : COUNT)
+
+/** @throws with the first sentence of Node's: its advice about `--` helps nobody here. */
+function valuesOf(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: OPTIONS }).values
+  } catch (error) {
+    throw new Error(String(error instanceof Error ? error.message : error).replace(/\. .*/s, ''))
+  }
+}
+
+function casesOf(names: readonly string[], only: readonly string[], { cases }: Known): readonly string[] {
+  const there = only.flatMap((id) => cases[id] ?? [])
+  for (const name of names)
+    if (!there.includes(name))
+      throw new Error(
+        `--cases: ${only.join()} has no ${name}, ${there.length === 0 ? 'nor others' : `only ${there.join(', ')}`}`,
+      )
+  return names
+}
 
 function chosen(names: readonly string[], { ids, groups }: Known): string[] {
   const wanted = new Set(names.flatMap((name) => groups[name] ?? [name]))

@@ -25,6 +25,8 @@ interface Size {
 /** Jobs that go first, unmeasured: one at least of each tenant. */
 const WARM = 1_000
 
+const PARTS = ['throughput', 'memory', 'latency', 'cancel']
+
 const WORKS = ['sleep', 'fetch'] as const
 
 const SHAPES: Shape[] = [
@@ -39,10 +41,11 @@ const GLANCE = { jobs: 2_000, samples: 10, kept: 10_000, shapes: SHAPES.slice(0,
 const QUICK = { jobs: 10_000, samples: 50, kept: 10_000, shapes: SHAPES }
 const WHOLE = { jobs: 15_000, samples: 300, kept: 20_000, shapes: SHAPES }
 
-/** Parts: throughput, memory, latency, cancel. */
+/** In parts, which `--cases` chooses from. */
 export const cluster: Measure = {
   id: 'cluster',
   title: 'replicas over Redis beside plain BullMQ',
+  cases: PARTS,
   targets: SHAPES.flatMap((shape) => WORKS.map((work) => ({ series: `${rowOf(work, shape)}: ${SHARE}`, least: 0.7 }))),
   async run(book, { rounds, quick, cases, say }) {
     const named = cases.length > 0

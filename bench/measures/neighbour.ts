@@ -42,6 +42,7 @@ const besideIdle: Target[] = CASES.map((kind) => ({
 export const neighbours: Measure = {
   id: 'P5',
   title: 'one job beside 100,000 queued ones of another tenant',
+  cases: CASES,
   targets: [...besideIdle, { series: `${FULL}: in the queue, p99`, most: TURN_MS }],
   async run(book, plan) {
     const { rounds, quick, cases } = plan

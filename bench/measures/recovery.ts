@@ -29,6 +29,7 @@ type Stages = Map<string, number>
 export const recovery: Measure = {
   id: 'P10',
   title: 'kill -9 with 100,000 jobs queued and 64 running, to the first job started again',
+  quickTitle: 'kill -9 with 10,000 jobs queued and 64 running, to the first job started again',
   targets: [
     { series: FIRST_REQUEST, most: 1_000 },
     { series: 'jobs lost', most: 0 },

@@ -21,6 +21,10 @@ export interface Measure {
   /** As `--only` names it. */
   id: string
   title: string
+  /** What it is with `--quick`, where that is less than the title says. */
+  quickTitle?: string
+  /** What `--cases` may name of it. */
+  cases?: readonly string[]
   targets: readonly Target[]
   /** The series that the others of its unit are compared with, round by round. */
   base?: string
@@ -44,7 +48,7 @@ export interface Outcome {
   /** When it began, ISO 8601. */
   at: string
   seconds: number
-  /** Of the last minute, before it began. */
+  /** What else the machine did before it began, as `loadNow` tells. */
   load: number
   machine: string
   commit: string

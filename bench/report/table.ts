@@ -1,7 +1,7 @@
 import { ratios, shown, spreadOf, told } from '../figures.ts'
 import { type Findings, type Series, seriesOf } from './book.ts'
 import type { Outcome } from './measure.ts'
-import { judge } from './verdict.ts'
+import { judge, type Target, type Verdict } from './verdict.ts'
 
 /** A table by its cells, the head first. */
 export type Cells = string[][]
@@ -38,9 +38,12 @@ export function curveCells({ series, axis = '' }: Pick<Outcome, 'series' | 'axis
   return [[axis, ...lines], ...xs.map((x) => [shown(x), ...lines.map((line) => cell(x, line))])]
 }
 
-/** Each target of an outcome, what was found, and whether it is met. */
-export function verdictCells(outcome: Pick<Outcome, 'targets'> & Findings): Cells {
-  const rows = outcome.targets.map((target) => judge(outcome, target))
+/** Each target of an outcome, what was found, and whether it is met, by `judged`. */
+export function verdictCells<T extends Pick<Outcome, 'targets'> & Findings>(
+  outcome: T,
+  judged: (outcome: T, target: Target) => Verdict = judge,
+): Cells {
+  const rows = outcome.targets.map((target) => judged(outcome, target))
   if (rows.length === 0) return []
   return [['target', 'found', ''], ...rows.map(({ target, told, verdict }) => [target, told, verdict])]
 }

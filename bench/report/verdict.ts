@@ -1,6 +1,9 @@
 import { ratios, type Spread, shown, spreadOf, told } from '../figures.ts'
 import { type Findings, seriesOf } from './book.ts'
 
+/** Why a series of this name has no figures: what was seen is too little for a judgement. */
+export const TOO_SHORT = 'too short to judge'
+
 /** What a figure must be. */
 export interface Target {
   /** The series that it is about. */
@@ -20,7 +23,7 @@ export interface Verdict {
   found: Spread
   /** `found`, to be read. */
   told: string
-  verdict: 'met' | 'missed' | 'not measured'
+  verdict: 'met' | 'missed' | 'not measured' | 'not judged' | typeof TOO_SHORT
 }
 
 /** Judge by the median of the rounds, which is what the targets are given for. */
@@ -32,9 +35,13 @@ export function judge(findings: Findings, target: Target): Verdict {
     found,
     told: `${told(found)}${target.per === undefined ? ` ${unit}` : ' ×'}`,
   }
-  if (Number.isNaN(found.median)) return { ...text, told: '–', verdict: 'not measured' }
+  if (Number.isNaN(found.median)) return { ...text, told: '–', verdict: unmeasured(findings, target) }
   const met = found.median <= (target.most ?? Infinity) && found.median >= (target.least ?? -Infinity)
   return { ...text, verdict: met ? 'met' : 'missed' }
+}
+
+function unmeasured({ skipped }: Findings, { series }: Target): Verdict['verdict'] {
+  return skipped.some(({ name, why }) => name === series && why === TOO_SHORT) ? TOO_SHORT : 'not measured'
 }
 
 /** Where the target lies in the unit of its series, to be drawn; NaN when what it is a share of was not measured. */

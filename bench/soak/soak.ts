@@ -4,8 +4,9 @@ import { type BenchService, startService } from '../machine/service.ts'
 import { ADMIN_KEY, newTenant } from '../machine/tenants.ts'
 import type { Book } from '../report/book.ts'
 import type { Measure, Plan } from '../report/measure.ts'
+import { TOO_SHORT } from '../report/verdict.ts'
 import { Load } from './load.ts'
-import { grown, MAY_GROW } from './verdict.ts'
+import { grown, MAY_GROW, SHORTEST_MINUTES } from './verdict.ts'
 import { LOOKS, type Look, Probe, type Sighting, sight } from './watch.ts'
 
 /** Of what the service can do. */
@@ -89,7 +90,7 @@ function report(book: Book, { tally }: Load, sightings: readonly Sighting[]): vo
       const at = { line: look, x: minutes }
       book.add(`${look}, ${minutes.toFixed(2)} min`, LOOKS[look as Look], figure, at)
     }
-  for (const [look, percent] of grown(sightings)) if (look in MAY_GROW) book.add(grows(look), '%', percent)
+  growth(book, sightings)
   for (const [error, times] of tally.errors) book.skip(`${times} times`, error)
   const errors = [...tally.errors.values()].reduce((sum, times) => sum + times, 0)
   book.add('jobs', 'jobs', tally.jobs)
@@ -97,4 +98,14 @@ function report(book: Book, { tally }: Load, sightings: readonly Sighting[]): vo
   book.add('events missed over reconnects', 'count', tally.gaps)
   book.add('batches held back', 'count', tally.heldBack)
   book.add('errors', 'count', errors)
+}
+
+/** What has grown by how much; of a short soak only that it was too short. */
+export function growth(book: Book, sightings: readonly Sighting[]): void {
+  const isShort = (sightings.at(-1)?.minutes ?? 0) < SHORTEST_MINUTES * 0.95
+  for (const [look, percent] of grown(sightings)) {
+    if (!(look in MAY_GROW)) continue
+    if (isShort) book.skip(grows(look), TOO_SHORT)
+    else book.add(grows(look), '%', percent)
+  }
 }

@@ -11,6 +11,9 @@ export const MAY_GROW: Partial<Record<Look, number>> = {
   'one job, p99': 30,
 }
 
+/** A soak of fewer minutes is for trying: too little is seen of what grows. */
+export const SHORTEST_MINUTES = 10
+
 /** The share of a soak that goes before what is judged: until caches are full and retention deletes as much as comes. */
 export const BEFORE = 1 / 3
 

@@ -1,8 +1,19 @@
 import { describe, expect, it } from 'vitest'
-import { asked, commandOf, type Known } from '../../bench/args.ts'
+import { type Asked, asked, commandOf, type Known, usage } from '../../bench/args.ts'
 
-const KNOWN: Known = { ids: ['P1', 'P2', 'P3', 'soak'], usual: ['P1', 'P2'], groups: { curves: ['P3', 'P2'] } }
-const read = (...argv: string[]) => asked(argv, KNOWN)
+const KNOWN: Known = {
+  ids: ['P1', 'P2', 'P3', 'soak'],
+  usual: ['P1', 'P2'],
+  cases: { P2: ['sleeps', 'drips'], P3: ['memory'] },
+  groups: { curves: ['P3', 'P2'] },
+}
+const CASES = KNOWN.cases.P2
+
+function read(...argv: string[]): Asked {
+  const wanted = asked(argv, KNOWN)
+  if (wanted === 'help') throw new Error('It was read as --help.')
+  return wanted
+}
 
 describe('what npm run bench is asked for', () => {
   it('is all that is usual, three rounds of 30,000 jobs, and nothing written, when nothing is said', () => {
@@ -49,8 +60,27 @@ describe('what npm run bench is asked for', () => {
     [['--minutes', 'Infinity'], '--minutes: Infinity is not'],
     [['--fast'], '--fast'],
     [['P1'], 'P1'],
+    [['--cases', 'sleeps,foo'], '--cases: P1,P2 has no foo, only sleeps, drips'],
+    [['--cases', 'memory'], '--cases: P1,P2 has no memory'],
+    [['--only', 'P1', '--cases', 'sleeps'], '--cases: P1 has no sleeps, nor others'],
   ])('cannot be %j', (argv, message) => {
     expect(() => read(...argv)).toThrow(message)
+  })
+
+  it.each([['--fast'], ['P1'], ['--rounds'], ['--only', 'P12']])('is refused in one line: %j', (...argv) => {
+    const refusal = /^[^\n]+$/
+
+    expect(() => read(...argv)).toThrow(refusal)
+    expect(() => read(...argv)).not.toThrow('To specify a positional')
+  })
+
+  it.each([['--help'], ['-h'], ['--only', 'P12', '--help']])('is help with %j', (...argv) => {
+    expect(asked(argv, KNOWN)).toBe('help')
+  })
+
+  it('is told by help with all that there is', () => {
+    for (const word of [...KNOWN.ids, 'curves', 'P2: sleeps,drips', 'P3: memory', '--draw', '30000; 6000'])
+      expect(usage(KNOWN)).toContain(word)
   })
 })
 
@@ -63,21 +93,23 @@ describe('the command of a measure', () => {
   it('asks for the same again', () => {
     const first = read(
       '--only',
-      'soak',
+      'P2,soak',
       '--quick',
       '--rounds',
       '5',
       '--count',
       '9000',
       '--cases',
-      'a,b',
+      'sleeps,drips',
       '--minutes',
       '2',
     )
 
-    const again = read(...commandOf('soak', first).replace('npm run bench -- ', '').split(' '))
+    const again = (id: string, own?: readonly string[]) =>
+      read(...commandOf(id, first, own).replace('npm run bench -- ', '').split(' '))
 
-    expect(again).toEqual({ ...first, write: true })
+    expect(again('soak')).toEqual({ ...first, only: ['soak'], cases: [], write: true })
+    expect(again('P2', CASES)).toEqual({ ...first, only: ['P2'], minutes: 30, write: true })
   })
 
   it('says how long only of the soak', () => {

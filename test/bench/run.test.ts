@@ -22,6 +22,15 @@ async function bench(...args: string[]) {
   }
 }
 
+/** What it answers to a command line, and with which status it ends. */
+function answered(...args: string[]): Promise<{ status: unknown; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [RUN, ...args], (error, stdout, stderr) =>
+      resolve({ status: error?.code ?? 0, stdout, stderr }),
+    )
+  })
+}
+
 describe('npm run bench', () => {
   it('measures what it is told to, says whether the target is met, and keeps JSON, chart and page', {
     timeout: 120_000,
@@ -40,5 +49,21 @@ describe('npm run bench', () => {
         ],
       },
     ])
+  })
+
+  it('shows how it is used, and measures nothing', async () => {
+    expect(await answered('--only', 'soak', '--help')).toEqual({
+      status: 0,
+      stdout: expect.stringContaining('P5: sleeps,drips,bodies,streams,submissions'),
+      stderr: '',
+    })
+  })
+
+  it('names a mistake in a line and ends with 2', async () => {
+    expect(await answered('--only', 'P5', '--cases', 'foo')).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: 'npm run bench: --cases: P5 has no foo, only sleeps, drips, bodies, streams, submissions (--help)\n',
+    })
   })
 })

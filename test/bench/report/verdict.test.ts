@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { boundOf, judge, type Target } from '../../../bench/report/verdict.ts'
+import { boundOf, judge, type Target, TOO_SHORT } from '../../../bench/report/verdict.ts'
 
 const FOUND = {
   series: [
@@ -38,6 +38,19 @@ describe('a target', () => {
     { series: 'nobody', per: 'late', most: 1 },
   ])('is neither met nor missed when it was not measured: %j', (target) => {
     expect(judge(FOUND, target)).toMatchObject({ verdict: 'not measured', told: '–' })
+  })
+
+  it('is told to be too short for a judgement when that is why there is no figure', () => {
+    const found = {
+      series: [],
+      skipped: [
+        { name: 'heap', why: TOO_SHORT },
+        { name: 'disk', why: 'no disk' },
+      ],
+    }
+
+    expect(judge(found, { series: 'heap', most: 1 })).toMatchObject({ verdict: 'too short to judge', told: '–' })
+    expect(judge(found, { series: 'disk', most: 1 }).verdict).toBe('not measured')
   })
 
   it('can be read, and what was found as well', () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { Book } from '../../../bench/report/book.ts'
 import { gapsIn } from '../../../bench/soak/follow.ts'
 import { fateOf, JOBS, jobsOf } from '../../../bench/soak/mix.ts'
+import { growth } from '../../../bench/soak/soak.ts'
 import { grown, MAY_GROW } from '../../../bench/soak/verdict.ts'
 import { LOOKS, type Look, type Sighting } from '../../../bench/soak/watch.ts'
 
@@ -67,6 +69,33 @@ describe('the verdict on a soak', () => {
   it('is in percent of the median', () => {
     // From the 10th to the 30th minute, 110 to 130.
     expect(grown(soak(30, (_, minute) => 100 + minute)).get('heap')).toBeCloseTo((100 * 20) / 120, 5)
+  })
+
+  it.each([
+    [9, 0, Object.keys(MAY_GROW).length],
+    [10, Object.keys(MAY_GROW).length, 0],
+  ])('is given after ten minutes: %i', (minutes, judged, tooShort) => {
+    const book = new Book()
+
+    growth(
+      book,
+      soak(minutes, () => 100),
+    )
+
+    const { series, skipped } = book.findings()
+    expect(series).toHaveLength(judged)
+    expect(skipped.filter(({ why }) => why === 'too short to judge')).toHaveLength(tooShort)
+  })
+
+  it('is also given when the last look came a little before the end', () => {
+    const book = new Book()
+
+    growth(
+      book,
+      soak(20, () => 100).map(({ minutes, figures }) => ({ minutes: minutes * 0.4999, figures })),
+    )
+
+    expect(book.findings().skipped).toEqual([])
   })
 
   it('has nothing to say of nothing', () => {
