@@ -9,8 +9,9 @@ const common = {
   pool: 'forks',
   // Left to itself vitest keeps one core free: of two, half of the time. What most tests wait for is no core anyway.
   maxWorkers: Math.max(2, availableParallelism()),
-  testTimeout: 10_000,
-  hookTimeout: 20_000,
+  // Where others have the machine too, only what hangs takes so long.
+  testTimeout: process.env.CI ? 30_000 : 10_000,
+  hookTimeout: process.env.CI ? 60_000 : 20_000,
   // Real processes, disks and sockets on a shared machine: there, what fails once for want of time is tried again, and told.
   retry: process.env.CI ? 2 : 0,
 } as const
