@@ -62,10 +62,10 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
     clock,
     events: eventsOf(logger),
     spread: config.spread === 'on',
-    async local({ store, redis, beforeStart }) {
+    async local({ store, redis, clock, beforeStart }) {
       const setting = config.secretKey ?? (await sharedKey(redis, logger))
       vault = await openVault({ setting, dataDir: null, salt: store.secret })
-      const local = new modules.LocalEngine({ ...works.engine, store, vault, durable: true, beforeStart })
+      const local = new modules.LocalEngine({ ...works.engine, clock, store, vault, durable: true, beforeStart })
       sources.push(() =>
         engineReadings(
           local.counts,
@@ -120,6 +120,7 @@ function eventsOf(logger: FastifyBaseLogger): ReplicaEvents {
     joined: (facts) => logger.info(facts, 'joined the cluster'),
     lost: (facts) => logger.warn(facts, 'the lease is lost, what ran here goes on elsewhere'),
     stale: (facts) => logger.warn(facts, 'a tenant is owned elsewhere, its work here was stopped'),
+    skewed: (facts) => logger.warn(facts, 'the clock is not that of Redis, jobs go by that one'),
     sent: (facts) => logger.debug(facts, 'a job runs on another replica'),
     failed: (err) => logger.warn({ err, reason: reasonOf(err) }, 'a replica had trouble, it goes on'),
   }

@@ -13,11 +13,15 @@ import type { Watches } from './observe.ts'
 import { openRedis } from './open-redis.ts'
 import { ORPHANS_CHANNEL, Ownership } from './ownership.ts'
 import { BusPeers } from './peers.ts'
+import { SharedClock } from './shared-clock.ts'
 import type { Spread } from './spread/spread.ts'
 import { Sweep } from './sweep.ts'
 
 /** A tenant may be without an owner for a lease, and a little more until the next one has found it. */
 const BEYOND_LEASE_MS = 5_000
+
+/** A clock that is further off than this is worth a word. */
+const SKEW_MS = 1_000
 
 /** How long an observer waits for Redis to listen; it looks at the record all the same. */
 const WATCH_MS = 1_000
@@ -32,9 +36,19 @@ export interface ReplicaEvents {
   lost(facts: { replicaId: string; tenants: number }): void
   /** A tenant's work went on elsewhere while this replica still ran it. */
   stale(facts: { tenantId: string }): void
+  /** Its clock is more than a second off Redis': its work goes by Redis'. Positive: ahead. */
+  skewed?(facts: { ms: number }): void
   /** A job's attempt runs on another replica, which had a slot free. */
   sent?(facts: { batchId: string; index: number; replicaId: string }): void
   failed(error: unknown): void
+}
+
+/** What the engine of a replica is built over. */
+export interface LocalParts {
+  store: RedisStore
+  redis: Redis
+  clock: SharedClock
+  beforeStart: () => void
 }
 
 /** What a replica is made of. */
@@ -43,8 +57,8 @@ export interface ReplicaOptions {
   url: string
   leaseMs: number
   clock: Clock
-  /** Builds the engine that runs the tenants that this replica owns. */
-  local(parts: { store: RedisStore; redis: Redis; beforeStart: () => void }): Promise<LocalEngine>
+  /** Builds the engine that runs the tenants that this replica owns, by `clock`. */
+  local(parts: LocalParts): Promise<LocalEngine>
   events: ReplicaEvents
   /** Whether jobs that wait for a slot may run on other replicas, and those of others here. Default true. */
   spread?: boolean
@@ -96,10 +110,12 @@ export class Replica {
       owner: (tenantId) => (late.replica?.owns(tenantId) ? membership.id : null),
       onStale: (tenantId) => late.replica?.stale(tenantId, events),
     })
-    const local = await options.local({ store, redis, beforeStart: () => void membership.isValid() })
+    const shared = await SharedClock.of(clock, redis)
+    if (Math.abs(shared.aheadMs) > SKEW_MS) events.skewed?.({ ms: Math.round(shared.aheadMs) })
+    const local = await options.local({ store, redis, clock: shared, beforeStart: () => void membership.isValid() })
     // BullMQ is loaded where it is used.
     const spreading = options.spread === false ? null : await import('./spread/spread.ts')
-    late.replica = new Replica({ options, connections, membership, store, local, spreading })
+    late.replica = new Replica({ options, connections, membership, store, shared, local, spreading })
     return late.replica
   }
 
@@ -108,10 +124,11 @@ export class Replica {
     connections: Connections
     membership: Membership
     store: RedisStore
+    shared: SharedClock
     local: LocalEngine
     spreading: { Spread: typeof Spread } | null
   }) {
-    const { connections, membership, store, local, spreading } = parts
+    const { connections, membership, store, shared, local, spreading } = parts
     const { clock, leaseMs, events } = parts.options
     const onError = (error: unknown) => events.failed(error)
     const { commands: redis, subscriber, bulk } = connections
@@ -141,7 +158,7 @@ export class Replica {
       handBack: async (graceMs) => this.spread?.leave(graceMs),
     })
     const onSent = (facts: { batchId: string; index: number; replicaId: string }) => events.sent?.(facts)
-    const around = { redis, bus, membership, clock, leaseMs, onSent, onError }
+    const around = { redis, bus, membership, clock: shared, leaseMs, onSent, onError }
     this.spread = spreading === null ? null : new spreading.Spread({ ...around, exchange: local.exchange })
     peers.serve(this.engine.router)
     bus.on(ORPHANS_CHANNEL, (tenantId) => {

@@ -158,7 +158,7 @@ export function restartRule(kind: JobKind, spec: CommonSpec): 'retry' | 'fail' {
 function factsOf(live: LiveBatch, index: number, { startedAt }: RunningAttempt): AttemptFacts {
   return {
     startedAt,
-    queuedMs: startedAt - acceptedAt(live.core, index),
+    queuedMs: Math.max(0, startedAt - acceptedAt(live.core, index)),
     tenantId: live.tenant.id,
     batchId: live.id,
     index,

@@ -43,7 +43,7 @@ function accept(kind: KindCounts, jobs: number): void {
 
 function started(kind: KindCounts, live: LiveBatch, { index, attempt, at }: LogEntry): void {
   kind.started++
-  if (attempt === 1) kind.wait.observe((at - acceptedAt(live.core, index)) / 1_000)
+  if (attempt === 1) kind.wait.observe(seconds(acceptedAt(live.core, index), at))
   else kind.repeated++
 }
 
@@ -58,13 +58,18 @@ function ended(
   const kind = kindOf(counts, live, entry.index)
   kind.ends[state].add(code)
   const running = live.attempts.get(entry.index)
-  if (running !== undefined) kind.duration.observe((entry.at - running.startedAt) / 1_000)
+  if (running !== undefined) kind.duration.observe(seconds(running.startedAt, entry.at))
 }
 
 function settled(counts: EngineCounts, { header, core }: LiveBatch, { at, state = 'succeeded' }: LogEntry): void {
   const policy = counts.policy(header.policy)
   policy.settled.add(state)
-  policy.duration.observe((at - core.accepted[0].at) / 1_000)
+  policy.duration.observe(seconds(core.accepted[0].at, at))
+}
+
+/** Never less than none: a batch that was taken up was accepted by another machine's clock, and a sum that falls is no counter. */
+function seconds(from: number, to: number): number {
+  return Math.max(0, to - from) / 1_000
 }
 
 function kindOf(counts: EngineCounts, { kinds }: LiveBatch, index: number): KindCounts {

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { type Clock, systemClock } from '../../../src/clock.ts'
 import { heartbeatKey } from '../../../src/engine/cluster/membership.ts'
 import { ORPHANS_CHANNEL } from '../../../src/engine/cluster/ownership.ts'
 import { OWNED_KEY, ownerKey } from '../../../src/engine/cluster/ownership-scripts.ts'
@@ -120,10 +121,16 @@ overRedis('A replica whose record of a tenant is older in Redis than it knows', 
 overRedis('A Redis that has gone back to before a tenant was handed over between two that live', () => {
   /** Two replicas, of which the second has the tenant, and Redis says that it is the first's. No sweep comes in this test by itself. */
   async function rewound(): Promise<SpreadCluster> {
-    const cluster = await SpreadCluster.start({ replicas: 3, leaseMs: 600_000, spread: false })
+    const cluster = await SpreadCluster.start({ replicas: 1, leaseMs: 600_000, spread: false })
     cluster.rough = true
-    const [first, second] = cluster.replicas
-    const { commands } = second.connections
+    const [first] = cluster.replicas
+    const { commands } = first.connections
+    // Its first sweep, which looks at what is its own, is over.
+    await commands.hset(OWNED_KEY, 'found', '')
+    await first.bus.notify('orphans', 'found')
+    await until(() => first.owns('found'))
+    const second = await cluster.add()
+    await cluster.add()
     await cluster.submit([{}], { tenantId: 'other' })
     await cluster.submit([{}], { at: 1 })
     await cluster.runs(2)
@@ -159,6 +166,35 @@ overRedis('A Redis that has gone back to before a tenant was handed over between
     cluster.replicas[0].connections.commands.disconnect(true)
 
     await until(() => cluster.replicas[0].owns(ACME))
+  })
+})
+
+overRedis('A replica whose clock is not that of Redis', () => {
+  const off = (ms: number): Clock => ({ ...systemClock, now: () => systemClock.now() + ms })
+
+  it.each([3_600_000, -3_600_000])('goes on with a batch as if it were, %i ms off', async (ms) => {
+    await using cluster = await SpreadCluster.start({ replicas: 1, cap: 1, spread: false })
+    cluster.rough = true
+    await cluster.add({ clock: off(ms) })
+    const id = await cluster.submit([{}, {}], { timeoutMs: 60_000 })
+    const [first] = await cluster.runs(1)
+    await cluster.replicas[0].engine.drain(0)
+    await until(() => cluster.floor.at(1).length === 1)
+    for (let ended = 0; ended < 2; ended++) {
+      await until(() => cluster.floor.at(1).length === 1)
+      cluster.floor.at(1)[0].finish()
+      await until(() => cluster.floor.works.filter(({ running }) => !running).length === ended + 2)
+    }
+
+    const { batch, events } = await cluster.drained(id)
+    const stamps = events.map(({ at }) => Date.parse(String(at)))
+    const [kind] = cluster.locals[1].counts.kinds
+    expect(first.context.signal.aborted).toBe(true)
+    expect(batch).toMatchObject({ state: 'succeeded', counts: { succeeded: 2 } })
+    // Of two that look at one clock, each right to the half of a round trip.
+    for (const [i, at] of stamps.slice(1).entries()) expect(at).toBeGreaterThan(stamps[i] - 1_000)
+    expect(kind.wait.sum).toBeLessThan(60)
+    expect(cluster.skews).toEqual([expect.closeTo(ms, -4)])
   })
 })
 

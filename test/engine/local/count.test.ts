@@ -59,6 +59,20 @@ describe('count', () => {
     expect([fetch.started, fetch.wait.count, fetch.wait.sum]).toEqual([1, 1, 2])
   })
 
+  it('takes no time for less than none when the clock is behind that of another machine', () => {
+    const { turn, fetch, counts } = start(['fetch'])
+
+    turn({ type: 'granted', index: 0 }, -5_000)
+    turn({ type: 'returned', index: 0 }, -6_000)
+
+    const duration = counts.policy('all_settled').duration
+    expect([fetch.wait, fetch.duration, duration].map(({ count, sum }) => [count, sum])).toEqual([
+      [1, 0],
+      [1, 0],
+      [1, 0],
+    ])
+  })
+
   it('takes the wait of what was appended from when that was', () => {
     const { turn, sleep, live, counts } = start(['fetch'])
     live.kinds.extend(1, counts.kindNo('sleep'))

@@ -107,6 +107,7 @@ export class SpreadCluster implements AsyncDisposable {
   /** The engines that run what the replicas own. */
   readonly locals: LocalEngine[] = []
   readonly trouble: unknown[] = []
+  readonly skews: number[] = []
   /** True: connections are lost in this test, and that is trouble. */
   rough = false
   readonly url: string
@@ -148,9 +149,10 @@ export class SpreadCluster implements AsyncDisposable {
         joined: () => undefined,
         lost: () => undefined,
         stale: () => undefined,
+        skewed: ({ ms }) => this.skews.push(ms),
         failed: note,
       },
-      async local({ store, beforeStart }) {
+      async local({ store, beforeStart, clock }) {
         locals[at] = new LocalEngine({
           store,
           beforeStart,
