@@ -16,7 +16,7 @@ const FIELDS: ReadonlySet<string> = new Set([
   ...['tenantId', 'batchId', 'jobId', 'index', 'attempt', 'code', 'err', 'reason', 'kind', 'detail'],
   ...['stage', 'count', 'role', 'replicaId', 'tenants'],
   ...['instance', 'method', 'route', 'status', 'ms'],
-  ...['listeningOn', 'store', 'dataDir', 'version', 'signal', 'graceMs', 'batches', 'name'],
+  ...['listeningOn', 'store', 'dataDir', 'version', 'signal', 'graceMs', 'batches', 'name', 'endpoint'],
 ])
 
 const WARN = pino.levels.values.warn ?? 40

@@ -10,6 +10,9 @@ import type { Attributes, Recorder, SpanEvent, SpanPlace } from './recorder.ts'
 /** The error of an attempt that ended with the process that it ran in. */
 const INTERRUPTED = 'interrupted'
 
+/** Events that a span has at most, as many as the SDK's own limit; of more the newest are kept. */
+const MAX_EVENTS = 128
+
 /** What a trace needs of one batch while it lives: events of spans that have not ended. They are lost with the process. */
 export class BatchTrace {
   readonly #recorder: Recorder
@@ -29,7 +32,7 @@ export class BatchTrace {
     const { type, index, at, cause } = entry
     switch (type) {
       case 'batch.aborting':
-        return void this.#events.push({ name: type, at, attributes: { 'gatherd.cause': cause } })
+        return add(this.#events, { name: type, at, attributes: { 'gatherd.cause': cause } })
       case 'batch.drained':
         return this.#batch(live, at)
       case 'job.queued':
@@ -48,13 +51,13 @@ export class BatchTrace {
 
   /** Jobs that never started and end together have no spans of their own: there can be a million of them. */
   #run({ type, at, count, cause }: LogEntry): void {
-    this.#events.push({ name: type, at, attributes: { 'gatherd.cause': cause, 'gatherd.batch.jobs': count } })
+    add(this.#events, { name: type, at, attributes: { 'gatherd.cause': cause, 'gatherd.batch.jobs': count } })
   }
 
   #note(index: number, event: SpanEvent): void {
     const events = this.#jobEvents.get(index)
     if (events === undefined) this.#jobEvents.set(index, [event])
-    else events.push(event)
+    else add(events, event)
   }
 
   #repeated(live: LiveBatch, { index, at }: LogEntry, attempt: number): void {
@@ -141,10 +144,15 @@ export class BatchTrace {
         'gatherd.batch.jobs': core.total,
         ...countsOf(core.counts),
       },
-      events: [...this.#events, settled],
+      events: [...this.#events.slice(1 - MAX_EVENTS), settled],
       error: isError ? (core.error?.code ?? core.outcome) : null,
     })
   }
+}
+
+function add(events: SpanEvent[], event: SpanEvent): void {
+  if (events.length >= MAX_EVENTS) events.shift()
+  events.push(event)
 }
 
 function countsOf(counts: Int32Array): Attributes {

@@ -8,7 +8,9 @@ export class Delivery {
   readonly #clock: Clock
   readonly #lost: (facts: { count: number; reason: string }) => void
   #count = 0
+  #reason = ''
   #lastLineAt = Number.NEGATIVE_INFINITY
+  #closed = false
 
   /** @param options.lost - Told how many spans were lost since it was told last, and why the newest of them were. */
   constructor(options: { clock: Clock; lost: (facts: { count: number; reason: string }) => void }) {
@@ -18,10 +20,21 @@ export class Delivery {
 
   /** `count` spans are lost. */
   lose(count: number, reason: string): void {
+    if (count === 0 || this.#closed) return
     this.#count += count
-    if (this.#count === 0 || this.#clock.now() - this.#lastLineAt < LINE_EVERY_MS) return
+    this.#reason = reason
+    if (this.#clock.now() - this.#lastLineAt >= LINE_EVERY_MS) this.#tell()
+  }
+
+  /** Tell of those that nobody was told of, now; what is lost after that was counted before. */
+  close(): void {
+    this.#closed = true
+    if (this.#count > 0) this.#tell()
+  }
+
+  #tell(): void {
     this.#lastLineAt = this.#clock.now()
-    this.#lost({ count: this.#count, reason })
+    this.#lost({ count: this.#count, reason: this.#reason })
     this.#count = 0
   }
 }

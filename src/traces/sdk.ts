@@ -55,7 +55,11 @@ export function sdkRecorder(options: {
     idGenerator: ids,
     spanProcessors: [processor],
   })
-  return new SdkRecorder({ provider, ids, version, clock })
+  const onClosed = () => {
+    delivery.lose(processor.unsent, 'the service ended before they were sent')
+    delivery.close()
+  }
+  return new SdkRecorder({ provider, ids, version, clock, onClosed })
 }
 
 function resourceOf(version: string) {
@@ -101,11 +105,17 @@ class BoundedProcessor implements SpanProcessor {
   readonly #limit: number
   readonly #delivery: Delivery
   #waiting = 0
+  #sending = 0
 
   constructor(exporter: SpanExporter, batching: BatchingSettings, delivery: Delivery) {
     this.#limit = batching.maxQueueSize
     this.#delivery = delivery
     this.#inner = new BatchSpanProcessor({ ...batching, exporter: this.#watched(exporter) })
+  }
+
+  /** Spans of which the collector has not said that it has them. */
+  get unsent(): number {
+    return this.#waiting + this.#sending
   }
 
   onStart(): void {
@@ -131,7 +141,9 @@ class BoundedProcessor implements SpanProcessor {
     return {
       export: (spans, done) => {
         this.#waiting -= spans.length
+        this.#sending += spans.length
         exporter.export(spans, ({ code, error }) => {
+          this.#sending -= spans.length
           if (code !== EXPORTED) this.#delivery.lose(spans.length, reasonOf(error))
           done({ code: EXPORTED })
         })
@@ -153,9 +165,17 @@ class SdkRecorder implements Recorder {
   readonly #ids: GivenIds
   readonly #clock: Clock
   readonly #version: string
+  readonly #onClosed: () => void
   #closed: Promise<void> | null = null
 
-  constructor(options: { provider: TracerProvider; ids: GivenIds; clock: Clock; version: string }) {
+  constructor(options: {
+    provider: TracerProvider
+    ids: GivenIds
+    clock: Clock
+    version: string
+    onClosed: () => void
+  }) {
+    this.#onClosed = options.onClosed
     this.#provider = options.provider
     this.#ids = options.ids
     this.#clock = options.clock
@@ -203,6 +223,7 @@ class SdkRecorder implements Recorder {
     })
     await Promise.race([sent, over.promise])
     timer.cancel()
+    this.#onClosed()
   }
 }
 

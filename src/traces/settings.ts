@@ -16,6 +16,8 @@ export interface BatchingSettings {
 
 /** The settings of traces that the SDK does not read by itself. */
 export interface TraceSettings {
+  /** Where spans go: scheme, host and port, and nothing that could be a secret. */
+  endpoint: string
   sampler: SamplerSettings
   batching: BatchingSettings
 }
@@ -37,10 +39,23 @@ type Env = Readonly<Record<string, string | undefined>>
  */
 export function traceSettings(env: Env, mistaken: (mistake: Mistake) => void): TraceSettings | null {
   if (!isWanted(env, mistaken)) return null
+  const endpoint = endpointOf(env, mistaken)
+  if (endpoint === null) return null
   for (const name of ['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL'])
     if (given(env, name, PROTOCOL) !== PROTOCOL)
       mistaken({ name, reason: `only ${PROTOCOL} is spoken here, and it is what is sent` })
-  return { sampler: samplerOf(env, mistaken), batching: batchingOf(env, mistaken) }
+  return { endpoint, sampler: samplerOf(env, mistaken), batching: batchingOf(env, mistaken) }
+}
+
+const ENDPOINTS = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'] as const
+
+function endpointOf(env: Env, mistaken: (mistake: Mistake) => void): string | null {
+  const name = ENDPOINTS.find((each) => given(env, each, '') !== '')
+  const url = URL.parse(name === undefined ? 'http://localhost:4318' : given(env, name, ''))
+  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url.origin
+  const reason = 'must be a URL with http:// or https://, such as http://localhost:4318: no traces are exported'
+  if (name !== undefined) mistaken({ name, reason })
+  return null
 }
 
 const PROTOCOL = 'http/protobuf'
@@ -50,8 +65,7 @@ function isWanted(env: Env, mistaken: (mistake: Mistake) => void): boolean {
   const exporter = given(env, 'OTEL_TRACES_EXPORTER', '')
   if (exporter === 'none') return false
   if (exporter === 'otlp') return true
-  const endpoint = given(env, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', '') || given(env, 'OTEL_EXPORTER_OTLP_ENDPOINT', '')
-  if (exporter === '') return endpoint !== ''
+  if (exporter === '') return ENDPOINTS.some((name) => given(env, name, '') !== '')
   mistaken({ name: 'OTEL_TRACES_EXPORTER', reason: 'must be otlp or none: no traces are exported' })
   return false
 }

@@ -12,6 +12,8 @@ interface Closing {
   close(graceMs: number): Promise<void>
 }
 
+type TracesLogger = Record<'info' | 'warn', (fields: object, message: string) => void>
+
 /**
  * Begin to make traces, if the environment wants them (`OTEL_…`); nothing of the SDK is loaded otherwise.
  *
@@ -19,17 +21,14 @@ interface Closing {
  */
 export async function startTraces(
   env: Readonly<Record<string, string | undefined>>,
-  {
-    clock,
-    logger,
-    version,
-  }: { clock: Clock; logger: { warn(fields: object, message: string): void }; version: string },
+  { clock, logger, version }: { clock: Clock; logger: TracesLogger; version: string },
 ): Promise<Traces | undefined> {
   const settings = traceSettings(env, (mistake) => logger.warn(mistake, 'a setting of traces cannot be used'))
   if (settings === null) return undefined
   const [{ sdkRecorder }, { Spans }] = await Promise.all([import('./sdk.ts'), import('./spans.ts')])
   const lost = (facts: { count: number; reason: string }) => logger.warn(facts, 'traces were lost, the service goes on')
   const recorder = sdkRecorder({ settings, version, clock, delivery: new Delivery({ clock, lost }) })
+  logger.info({ endpoint: settings.endpoint }, 'traces are made')
   const spans = new Spans({ recorder, clock })
   return {
     attempt: (facts, kind) => spans.attempt(facts, kind),

@@ -28,14 +28,18 @@ async function startTraced(options: ServiceOptions & { env?: Record<string, stri
   const settings = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '10', ...env }
   for (const [name, value] of Object.entries(settings)) vi.stubEnv(name, value)
   const warned: object[] = []
-  const logger = { warn: (fields: object, message: string) => void warned.push({ ...fields, message }) }
+  const said: object[] = []
+  const logger = {
+    warn: (fields: object, message: string) => void warned.push({ ...fields, message }),
+    info: (fields: object, message: string) => void said.push({ ...fields, message }),
+  }
   const traces = await startTraces(settings, { clock: systemClock, logger, version: '1.2.3' })
   const afterClose = async () => {
     await traces?.close(1_000)
     await collector[Symbol.asyncDispose]()
   }
   const service = await startService({ ...rest, traces, afterClose })
-  return { service, collector, traces, warned, [Symbol.asyncDispose]: () => service[Symbol.asyncDispose]() }
+  return { service, collector, traces, warned, said, [Symbol.asyncDispose]: () => service[Symbol.asyncDispose]() }
 }
 
 /** Submit with headers of one's own; resolves with the id of the batch when it has drained. */
@@ -269,6 +273,27 @@ describe('a traced fetch', () => {
   })
 })
 
+describe('the start of traces', () => {
+  it('is in the log with where they go', async () => {
+    await using traced = await startTraced()
+
+    expect(traced.said).toEqual([{ endpoint: traced.collector.url, message: 'traces are made' }])
+  })
+
+  it('is none where nothing could be sent, and that is in the log with the variable', async () => {
+    await using traced = await startTraced({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318' } })
+
+    expect([traced.traces, traced.said]).toEqual([undefined, []])
+    expect(traced.warned).toEqual([
+      {
+        name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+        reason: expect.stringContaining('http://'),
+        message: 'a setting of traces cannot be used',
+      },
+    ])
+  })
+})
+
 describe('a collector', () => {
   /** Too short for a second try. */
   const SHORT = { OTEL_EXPORTER_OTLP_TIMEOUT: '300' }
@@ -313,13 +338,15 @@ describe('a collector', () => {
     await traced.traces?.close(5_000)
 
     expect(batch.state).toBe('succeeded')
-    expect(traced.warned).toEqual([
-      {
-        count: expect.any(Number),
-        reason: expect.stringContaining('ECONNREFUSED'),
-        message: 'traces were lost, the service goes on',
-      },
-    ])
+    const lines = traced.warned as { count: number; reason: string; message: string }[] // What the logger was given.
+    expect(lines.length).toBeLessThanOrEqual(2)
+    // At the first, and at the close those after it: the submission, the batch, the job and its attempt.
+    expect(lines.reduce((sum, { count }) => sum + count, 0)).toBeGreaterThanOrEqual(4)
+    for (const { reason, message } of lines)
+      expect([reason, message]).toEqual([
+        expect.stringContaining('ECONNREFUSED'),
+        'traces were lost, the service goes on',
+      ])
   })
 
   it('that is too slow for all spans gets as many as were kept, and the rest is counted', async () => {

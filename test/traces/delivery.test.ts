@@ -25,6 +25,31 @@ describe('spans that are lost', () => {
     ])
   })
 
+  it('are told at the close, those that were not told yet, and once', () => {
+    const { told, delivery } = start()
+
+    delivery.lose(1, 'first')
+    delivery.lose(4, 'second')
+    delivery.lose(2, 'third')
+    delivery.close()
+    delivery.lose(7, 'too late')
+    delivery.close()
+
+    expect(told).toEqual([
+      { count: 1, reason: 'first' },
+      { count: 6, reason: 'third' },
+    ])
+  })
+
+  it('are not told at the close where all were told', () => {
+    const { told, delivery } = start()
+
+    delivery.lose(1, 'first')
+    delivery.close()
+
+    expect(told).toEqual([{ count: 1, reason: 'first' }])
+  })
+
   it('are not told where there are none', () => {
     const { told, delivery } = start()
 

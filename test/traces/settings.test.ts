@@ -32,6 +32,7 @@ describe('traces', () => {
   ])('are made with %j, with the defaults of the specification', (env) => {
     expect(read(env)).toEqual({
       settings: {
+        endpoint: expect.stringMatching(/^http:\/\/(?:127\.0\.0\.1|localhost):4318$/),
         sampler: { parentBased: true, ratio: 1 },
         batching: {
           scheduledDelayMillis: 5_000,
@@ -42,6 +43,28 @@ describe('traces', () => {
       },
       wrong: [],
     })
+  })
+
+  it.each([
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'localhost:4318'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', '127.0.0.1:4318'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'ftp://collector/'],
+    ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'localhost:4318/v1/traces'],
+  ])('are not made with %s=%s, and that is said', (name, value) => {
+    expect(read({ ...ENDPOINT, [name]: value })).toEqual({ settings: null, wrong: [name] })
+  })
+
+  it.each([
+    [{ OTEL_TRACES_EXPORTER: 'otlp' }, 'http://localhost:4318'],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'https://me:secret@collector.example:9/base?key=1' },
+      'https://collector.example:9',
+    ],
+    [{ ...ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://traces.example/v1/traces' }, 'http://traces.example'],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'x', OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://a.example' }, 'http://a.example'],
+  ])('go with %j to %s, which is told without what may be a secret', (env, endpoint) => {
+    expect(read(env)).toMatchObject({ settings: { endpoint }, wrong: [] })
   })
 
   it('are not made for an exporter that is not there, and that is said', () => {
