@@ -1,3 +1,4 @@
+import { KEYS } from './keys.ts'
 import { Script } from './script.ts'
 
 /**
@@ -134,6 +135,7 @@ local function enter(plan)
   call('HSET', plan.head, 'i', id, 'a', when, 'h', header, 'f', '', 'm', 'running 0 - -')
   if labels ~= '' then call('HSET', plan.head, 'l', labels) end
   call('ZADD', base .. 'batches', plan.no, plan.no)
+  call('SADD', '${KEYS.known}', string.sub(base, 10, -3))
   call('ZADD', base .. 'live', plan.no, plan.no)
   call('HSET', base .. 'ids', id, plan.no)
   if plan.no > highest then

@@ -14,7 +14,8 @@ const BATCHES = 50
 const ROWS = 500
 
 /**
- * One step for a tenant. What is too old goes out of sight, leaving a tombstone; its jobs and log are let go by {@link PURGE}.
+ * One step for a tenant. What is too old goes out of sight, leaving a tombstone; its jobs and log are let go by {@link PURGE}. A tenant
+ * of which nothing is left is looked at no more until it has a batch again, which COMMIT says in the same step.
  *
  * KEYS: `t`. ARGV: now, the three instants of `Store.expire`, batches, rows. Returns how many rows went, the tenant's bytes, the
  * name of a grave or '', numbers in `purge`, numbers in the grave.
@@ -52,6 +53,9 @@ if grave ~= '' then
   if #dead == 0 then rows = rows + call('SREM', base .. 'graves', grave) end
 end
 if bytes ~= 0 then call('HINCRBY', KEYS[1], 'bytes', bytes) end
+if rows == 0 and grave == '' and call('EXISTS', base .. 'batches', base .. 'purge', base .. 'tombs', base .. 'ika') == 0 then
+  call('SREM', '${KEYS.known}', string.sub(base, 10, -3))
+end
 return {rows, call('HGET', KEYS[1], 'bytes') or '0', grave, call('ZRANGE', base .. 'purge', 0, ARGV[5] - 1), dead}
 `)
 

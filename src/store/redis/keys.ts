@@ -13,7 +13,7 @@ export const KEYS = {
   hadKeys: 'gatherd:had-keys',
   /** Of the key that seals secrets, which is elsewhere. */
   keyMark: 'gatherd:key-mark',
-  /** Set: every tenant that ever had a batch. */
+  /** Set: every tenant that has a batch, or something left of one. */
   known: 'gatherd:known',
 } as const
 

@@ -86,7 +86,7 @@ export class Reader {
     return rows
   }
 
-  /** Every tenant that ever had a batch. */
+  /** Every tenant that has a batch, or something left of one. */
   async known(): Promise<string[]> {
     return textsOf(await this.#connection.call('SMEMBERS', KEYS.known), KEYS.known)
   }

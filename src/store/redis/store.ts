@@ -57,7 +57,9 @@ export class RedisStore implements Store {
     onStale: (tenantId: string) => void
   }) {
     const { connection, numbers, secret, owner, onStale } = options
-    const onBytes = (tenantId: string, bytes: number) => this.#stored.set(tenantId, bytes)
+    // Those that keep nothing are not remembered.
+    const onBytes = (tenantId: string, bytes: number) =>
+      void (bytes === 0 ? this.#stored.delete(tenantId) : this.#stored.set(tenantId, bytes))
     this.secret = secret
     this.#shared = owner !== null
     this.#connection = connection

@@ -4,7 +4,7 @@ import type { BatchNo, CommitGroup, NewBatch } from '../store.ts'
 import { type BatchPart, commandOf, type PackedJob, type PackedJobs, packJobs } from './command.ts'
 import { COMMIT, FORGET, STAGE, TAKE_BACK } from './commit-script.ts'
 import type { Connection } from './connection.ts'
-import { batchKey, KEYS, numberKey, tenantKey } from './keys.ts'
+import { batchKey, numberKey, tenantKey } from './keys.ts'
 import { countOf, foreign, textOf, textsOf } from './replies.ts'
 import type { Argument, Script } from './script.ts'
 import type { TenantMap } from './tenant-map.ts'
@@ -157,11 +157,10 @@ export class Writer {
     }
   }
 
-  /** Say whose the new numbers are, and that the tenant has batches: what looks for them goes by that. */
+  /** Say whose the new numbers are: what looks for them goes by that. */
   async #announce(parts: BatchPart[]): Promise<void> {
     const entries = parts.flatMap(({ entry }) => entry ?? [])
     if (entries.length === 0) return
-    const known = this.#connection.call('SADD', KEYS.known, entries[0].tenantId)
     const owners = entries.map(async ({ no, tenantId }) => {
       const key = numberKey(no)
       const [, holder] = await Promise.all([
@@ -170,7 +169,7 @@ export class Writer {
       ])
       if (holder !== tenantId) throw new StoreError(`The batch number ${no} is another tenant's: Redis has lost data.`)
     })
-    await Promise.all([known, ...owners])
+    await Promise.all(owners)
   }
 
   /** Send ahead what is too much for one script. */

@@ -56,6 +56,70 @@ describe.skipIf(NO_REDIS !== null)('RedisStore', () => {
       expect((await redis.keys('gatherd:{*')).sort()).toEqual(['gatherd:{acme}:t', 'gatherd:{other}:t'])
     })
 
+    const looked = () => redis.smembers('gatherd:known')
+
+    it('forgets a tenant of which nothing is left, and knows it again with its next batch', async () => {
+      const store = await RedisStore.open({ redis })
+      await drained(store, 1, 2)
+      await drained(store, 3, 3, '{o}t{her}')
+      await sweep(store)
+      expect((await looked()).sort(), 'their tombstones are there').toEqual(['acme', '{o}t{her}'])
+
+      await sweep(store, { ...STEP, tombstonesBefore: 2_000 })
+      await sweep(store, { ...STEP, tombstonesBefore: 2_000 })
+      expect(await looked()).toEqual([])
+      await store.commit(submission(4, 1))
+
+      expect(await looked()).toEqual(['acme'])
+      expect((await store.unfinished()).map(({ no }) => no)).toEqual([4])
+      expect(store.storedBytes('acme')).toBeGreaterThan(0)
+    })
+
+    it.each([
+      ['a batch', { drainedBefore: 0 }],
+      ['a key', { keysBefore: 0 }],
+      ['a tombstone', {}],
+    ])('forgets no tenant that has %s left', async (_, change) => {
+      const store = await RedisStore.open({ redis })
+      await drained(store, 1, 1)
+
+      await sweep(store, { ...STEP, ...change })
+      await sweep(store, { ...STEP, ...change })
+
+      expect(await looked()).toEqual(['acme'])
+    })
+
+    it('forgets a deleted tenant once all of it is gone', async () => {
+      const store = await RedisStore.open({ redis })
+      await drained(store, 1, 60)
+      await store.deleteTenant('acme', 60)
+      await store.expire(STEP)
+      expect(await looked()).toEqual(['acme'])
+
+      await sweep(store)
+      await sweep(store)
+
+      expect([await looked(), await redis.keys('gatherd:*:b:*')]).toEqual([[], []])
+    })
+
+    it('forgets no tenant whose batch is written while another process finds it empty', async () => {
+      const own = server.client()
+      const store = await RedisStore.open({ redis: own })
+      const other = await RedisStore.open({ redis })
+      await redis.sadd('gatherd:known', 'acme')
+      const call = own.call.bind(own) as (command: string, args: unknown[]) => Promise<unknown>
+      const late = async (command: string, args: unknown[]) => {
+        // After the numbers are given out, before the batch is there.
+        if (command.startsWith('EVAL')) await other.expire(STEP)
+        return await call(command, args)
+      }
+      Object.assign(own, { call: late })
+
+      await store.commit(submission(1, 1))
+
+      expect(await looked()).toEqual(['acme'])
+    })
+
     it('a tenant hides all of it at once, and lets a new one of its name begin', async () => {
       const store = await RedisStore.open({ redis })
       await store.putTenant({ id: 'acme', settings: {}, createdAt: 1 })
