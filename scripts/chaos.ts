@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { type RoundReport, runRound } from './chaos/round.ts'
+import { verdictOn } from './chaos/verdict.ts'
 
 const HELP = `npm run chaos: kill the service again and again, and check that nothing is lost.
 
@@ -14,18 +15,30 @@ const HELP = `npm run chaos: kill the service again and again, and check that no
   --kills N    times the service is ended in a round (4)
 `
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '10' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    kills: { type: 'string', default: '4' },
-    replicas: { type: 'string', default: '0' },
-    batches: { type: 'string', default: '6' },
-    help: { type: 'boolean', default: false },
-  },
-})
+const OPTIONS = {
+  rounds: { type: 'string', default: '10' },
+  seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  kills: { type: 'string', default: '4' },
+  replicas: { type: 'string', default: '0' },
+  batches: { type: 'string', default: '6' },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const
+
+/** What was asked for; null when that cannot be, which is told in a line. */
+function read() {
+  try {
+    return parseArgs({ options: OPTIONS }).values
+  } catch (error) {
+    // Without Node's advice about `--`, which helps nobody here.
+    const [complaint] = String(error instanceof Error ? error.message : error).split('. ')
+    process.stderr.write(`npm run chaos: ${complaint} (--help)\n`)
+    return null
+  }
+}
 
 async function main(): Promise<number> {
+  const values = read()
+  if (values === null) return 2
   if (values.help) {
     process.stdout.write(HELP)
     return 0
@@ -80,10 +93,10 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1
 }
 
-function show(seed: number, { batches, jobs, kills, terms, pauses, redis, violations }: RoundReport): void {
-  const verdict = violations.length === 0 ? 'ok' : 'FAILED'
+function show(seed: number, report: RoundReport): void {
+  const { batches, jobs, kills, terms, pauses, redis, violations } = report
   process.stdout.write(
-    `seed ${seed}: ${batches} batches, ${jobs} jobs, ${kills} kills, ${terms} SIGTERMs, ${pauses} pauses, ${redis} of Redis: ${verdict}\n`,
+    `seed ${seed}: ${batches} batches, ${jobs} jobs, ${kills} kills, ${terms} SIGTERMs, ${pauses} pauses, ${redis} of Redis: ${verdictOn(report)}\n`,
   )
   for (const violation of violations.slice(0, 20)) process.stdout.write(`  ${violation}\n`)
   if (violations.length > 20) process.stdout.write(`  and ${violations.length - 20} more\n`)

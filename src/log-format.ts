@@ -23,7 +23,17 @@ export async function readable(
   if ((format ?? (out.isTTY ? 'pretty' : 'json')) === 'json') return undefined
   const { prettyFactory } = (await import('pino-pretty')).default
   const colorize = (out.isTTY ?? false) && !env.NO_COLOR
-  const pretty = prettyFactory({ colorize, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' })
+  const options = { colorize, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' } as const
+  const pretty = prettyFactory(options)
+  const answered = prettyFactory({ ...options, messageFormat: ANSWERED, ignore: 'status,method,route' })
   // In this process and at once: nothing is lost when it ends, and lines keep their order with what else is printed.
-  return { write: (line) => void out.write(pretty(line)) }
+  return { write: (line) => void out.write((isAnswer(line) ? answered : pretty)(line)) }
+}
+
+/** What is looked for in the line of an answer, first. A request that matched no route has null, which is shown as nothing. */
+const ANSWERED = '{status} {method} {if route}{route}{end}'
+
+/** By the end of pino's line: in a value the quotes would be escaped. */
+function isAnswer(line: string): boolean {
+  return line.endsWith('"msg":"answered"}\n')
 }

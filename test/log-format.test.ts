@@ -17,12 +17,12 @@ async function logTo(out: Sink, format?: 'json' | 'pretty', env: Record<string, 
 async function written(isTTY: boolean, format?: 'json' | 'pretty', env?: Record<string, string>): Promise<string> {
   const out = new Sink({ isTTY })
   const log = await logTo(out, format, env)
-  log.info({ method: 'POST', status: 202 }, 'answered')
+  log.info({ method: 'POST', route: '/v1/batches', status: 202, ms: 7 }, 'answered')
   return out.text
 }
 
 const JSON_LINE = /^\{"level":30,.*"msg":"answered"\}\n$/
-const PRETTY_LINE = /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: answered \{"method":"POST","status":202\}\n$/
+const PRETTY_LINE = /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: 202 POST \/v1\/batches \{"ms":7\}\n$/
 
 describe('the form of the log', () => {
   it.each([
@@ -52,6 +52,26 @@ describe('the form of the log', () => {
     expect(out.text).toContain('"batchId":"b"')
     expect(out.text).toContain('"dropped":["url"]')
     expect(out.text).not.toContain('canary')
+  })
+
+  it('begins the line of an answer with its status, for people, also where no route was asked for', async () => {
+    const out = new Sink()
+    const log = await logTo(out, 'pretty')
+
+    log.info({ method: 'GET', route: null, status: 404, tenantId: 'acme' }, 'answered')
+
+    expect(out.text).toMatch(/INFO: 404 GET +\{"tenantId":"acme"\}\n$/)
+  })
+
+  it('leaves all other lines as they are, whatever is in them', async () => {
+    const out = new Sink()
+    const log = await logTo(out, 'pretty')
+
+    log.info({ status: 400, code: 'malformed_request' }, 'answered what is no request')
+    log.info({ status: 1, detail: '"msg":"answered"}' }, 'x')
+
+    expect(out.text).toMatch(/INFO: answered what is no request \{"status":400,"code":"malformed_request"\}\n/)
+    expect(out.text).toMatch(/INFO: x \{"status":1,/)
   })
 
   it('has errors of ours with their message, others without, and where they were thrown', async () => {

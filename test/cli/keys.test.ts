@@ -235,7 +235,10 @@ describe('gatherd keys --url', () => {
     const wrongKey = await keysOf({}, 'list', ...url, '--admin-key', 'x'.repeat(32))
     const unknown = await keysOf({ GATHERD_ADMIN_KEY: ADMIN_KEY }, 'list', ...url, '--tenant', 'nobody')
 
-    expect(wrongKey.message).toContain('The service answered 401 (unauthenticated)')
+    expect([wrongKey.status, wrongKey.message]).toEqual([
+      2,
+      'The service answered 401: this admin key is not its GATHERD_ADMIN_KEY, nor a key with scope admin that is good.',
+    ])
     expect(unknown.message).toContain('The service answered 404 (not_found)')
   })
 

@@ -4,6 +4,10 @@ import { text as textOf } from 'node:stream/consumers'
 import { ConfigError } from '../../errors.ts'
 import { type KeyDesk, type KeyInfo, noSuchKey } from './desk.ts'
 
+/** What a 401 means here; the service's own words are for callers with an API key. */
+const NO_ADMIN_KEY =
+  'The service answered 401: this admin key is not its GATHERD_ADMIN_KEY, nor a key with scope admin that is good.'
+
 /** An answer of the admin API, its body parsed. */
 interface Answer {
   status: number
@@ -89,6 +93,7 @@ function parseOrNull(text: string): unknown {
 function expectOk(answer: Answer): unknown {
   const { status, body } = answer
   if (status >= 200 && status < 300) return body
+  if (status === 401) throw new ConfigError(NO_ADMIN_KEY)
   const problem = objectOf(body)
   const detail = 'detail' in problem ? `: ${problem.detail}` : ''
   throw new ConfigError(`The service answered ${status} (${codeOf(answer) ?? 'no problem document'})${detail}`)
