@@ -4,14 +4,15 @@ import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { atStart } from './engine/cluster/open-redis.ts'
 import { Refresh } from './engine/cluster/refresh.ts'
-import { Replica, type ReplicaEvents } from './engine/cluster/replica.ts'
+import { Replica } from './engine/cluster/replica.ts'
 import type { Engine } from './engine/engine.ts'
 import type { JobKind } from './jobs/kind.ts'
-import { buildWorks, machinery, reasonOf, type WorksAround } from './machinery.ts'
+import { buildWorks, machinery, type WorksAround } from './machinery.ts'
 import { replicaReadings } from './metrics/cluster-counts.ts'
 import { engineReadings } from './metrics/engine-counts.ts'
 import type { Source } from './metrics/metrics.ts'
 import type { OnRefused } from './refusals.ts'
+import { replicaLog } from './replica-log.ts'
 import { checkKey } from './secrets/mark.ts'
 import { openVault } from './secrets/open.ts'
 import type { Vault } from './secrets/vault.ts'
@@ -53,6 +54,7 @@ export async function wireReplica(config: Config & { redisUrl: string }, around:
 async function build(config: Config & { redisUrl: string }, around: Around): Promise<ReplicaParts> {
   const { clock, logger } = around
   const modules = await machinery()
+  const events = replicaLog(logger, clock)
   const works = buildWorks(config, around, modules)
   let vault: Vault | undefined
   const sources = [works.source]
@@ -60,17 +62,18 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
     url: config.redisUrl,
     leaseMs: config.leaseMs,
     clock,
-    events: eventsOf(logger),
+    events,
     spread: config.spread === 'on',
     async local({ store, redis, clock, beforeStart }) {
       const setting = config.secretKey ?? (await sharedKey(redis, logger))
       vault = await openVault({ setting, dataDir: null, salt: store.secret })
       const local = new modules.LocalEngine({ ...works.engine, clock, store, vault, durable: true, beforeStart })
       sources.push(() =>
-        engineReadings(
-          local.counts,
-          local.census((id) => replica.owns(id)),
-        ),
+        engineReadings(local.counts, {
+          ...local.census((id) => replica.owns(id)),
+          // What Redis takes, too: as /readyz has it.
+          writable: replica.engine.healthy,
+        }),
       )
       return local
     },
@@ -102,27 +105,11 @@ async function build(config: Config & { redisUrl: string }, around: Around): Pro
           await tenants.read()
           await changed()
         } catch (error) {
-          eventsOf(logger).failed(error)
+          events.failed(error)
         }
       }),
     atStart: (error) => atStart(error, config.redisUrl),
     close,
-  }
-}
-
-function eventsOf(logger: FastifyBaseLogger): ReplicaEvents {
-  return {
-    connection: ({ role, state, code }) =>
-      state === 'ready'
-        ? logger.info({ role }, 'connected to Redis')
-        : logger.warn({ role, reason: code }, 'the connection to Redis is gone, it is tried again'),
-    risky: (reason) => logger.warn({ reason }, 'this Redis may lose what it was told'),
-    joined: (facts) => logger.info(facts, 'joined the cluster'),
-    lost: (facts) => logger.warn(facts, 'the lease is lost, what ran here goes on elsewhere'),
-    stale: (facts) => logger.warn(facts, 'a tenant is owned elsewhere, its work here was stopped'),
-    skewed: (facts) => logger.warn(facts, 'the clock is not that of Redis, jobs go by that one'),
-    sent: (facts) => logger.debug(facts, 'a job runs on another replica'),
-    failed: (err) => logger.warn({ err, reason: reasonOf(err) }, 'a replica had trouble, it goes on'),
   }
 }
 

@@ -29,6 +29,8 @@ overRedis('a replica whose way to Redis is cut', { timeout: 30_000 }, () => {
     // Its own attempt ends with its lease; the other one makes it again.
     await cluster.origin.whenClosed(held)
     await cut.readyIs(503)
+    expect((await cut.admin.get('/metrics')).text).toContain('\ngatherd_store_writable 0\n')
+    expect((await other.admin.get('/metrics')).text).toContain('\ngatherd_store_writable 1\n')
     expect((await cut.anybody.get('/livez')).status).toBe(200)
     const { status, body } = await tenant
       .at(cut)

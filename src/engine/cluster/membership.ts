@@ -23,6 +23,8 @@ export interface MembershipOptions {
   onJoined?: (id: string) => void
   /** The id is ours no more, whatever Redis says: once an id. Stop all that runs, forget all that is owned. */
   onLost?: (id: string) => void
+  /** A replica has died without leaving; called in one of those that live. */
+  onGone?: (id: string) => void
   /** A heartbeat that failed, or what a callback threw, for the log. */
   onError?: (error: unknown) => void
 }
@@ -56,7 +58,14 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     const nothing = () => undefined
-    this.#options = { info: () => ({}), onJoined: nothing, onLost: nothing, onError: nothing, ...options }
+    this.#options = {
+      info: () => ({}),
+      onJoined: nothing,
+      onLost: nothing,
+      onGone: nothing,
+      onError: nothing,
+      ...options,
+    }
   }
 
   /** The id, null while there is none. Looks at the clock, so that after a pause it has ended before anything is done with it. */
@@ -105,7 +114,7 @@ export class Membership {
     const infos = await Promise.all(ids.map((id) => redis.get(heartbeatKey(id))))
     const gone = ids.filter((_, i) => infos[i] === null)
     // One that is joining at this moment adds itself again with its next heartbeat.
-    if (gone.length > 0) await redis.srem(REPLICAS_KEY, ...gone)
+    for (const id of gone) if ((await redis.srem(REPLICAS_KEY, id)) === 1) this.#options.onGone(id)
     return ids.flatMap((id, i) => {
       const text = infos[i]
       return text == null ? [] : [{ id, info: JSON.parse(text) }]

@@ -29,6 +29,8 @@ export interface OwnershipOptions {
   redis: Redis
   clock: Clock
   membership: Pick<Membership, 'id' | 'isAlive' | 'replicas'>
+  /** Told of each tenant that is claimed from a replica that is gone. */
+  onOrphan?: (tenantId: string, replicaId: string) => void
   /** How long an owner that was read is believed. Default 1,000 ms. */
   cacheMs?: number
 }
@@ -44,16 +46,18 @@ export class Ownership {
   readonly #redis: Redis
   readonly #clock: Clock
   readonly #membership: OwnershipOptions['membership']
+  readonly #onOrphan: (tenantId: string, replicaId: string) => void
   readonly #cacheMs: number
   readonly #turns = new Turns()
   readonly #cache = new Map<string, { owner: string; until: number }>()
   #mine: { of: string | null; tenants: Set<string> } = { of: null, tenants: new Set() }
   #doubtful = false
 
-  constructor({ redis, clock, membership, cacheMs = 1_000 }: OwnershipOptions) {
+  constructor({ redis, clock, membership, onOrphan = () => undefined, cacheMs = 1_000 }: OwnershipOptions) {
     this.#redis = redis
     this.#clock = clock
     this.#membership = membership
+    this.#onOrphan = onOrphan
     this.#cacheMs = cacheMs
   }
 
@@ -204,6 +208,7 @@ export class Ownership {
     if (this.#membership.id !== me) throw new NoLeaseError()
     this.#held().add(tenantId)
     this.#cache.delete(tenantId)
+    if (from !== '' && from !== me) this.#onOrphan(tenantId, from)
     return 'mine'
   }
 

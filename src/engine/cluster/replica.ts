@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../clock.ts'
 import type { ReplicaGauges } from '../../metrics/cluster-counts.ts'
@@ -36,6 +37,12 @@ export interface ReplicaEvents {
   lost(facts: { replicaId: string; tenants: number }): void
   /** A tenant's work went on elsewhere while this replica still ran it. */
   stale(facts: { tenantId: string }): void
+  /** Another replica has died: its heartbeat is gone, and it has not left. One of those that live hears of it. */
+  gone?(facts: { replicaId: string }): void
+  /** A tenant's work goes on here, of so many batches. `replicaId`: of the replica that had it and has died. */
+  tookUp?(facts: { tenantId: string; batches: number; replicaId?: string }): void
+  /** A tenant's work stopped here, to go on at another replica. */
+  gaveUp?(facts: { tenantId: string }): void
   /** Its clock is more than a second off Redis': its work goes by Redis'. Positive: ahead. */
   skewed?(facts: { ms: number }): void
   /** A job's attempt runs on another replica, which had a slot free. */
@@ -77,6 +84,8 @@ export class Replica {
   readonly #holdings: Holdings
   readonly #ownership: Ownership
   readonly #sweep: Sweep
+  /** Of a tenant that was claimed and is not taken up yet, the replica that had it when it died. */
+  readonly #orphanOf = new Map<string, string>()
   readonly #lost = { leasesLost: 0, tenantsStale: 0 }
 
   /** Connect. Nothing is taken up before `begin`. @throws {StoreUnusableError} {ConfigError} */
@@ -100,9 +109,10 @@ export class Replica {
       redis,
       clock,
       leaseMs,
-      info: () => ({ tenants: late.replica?.tenants ?? 0 }),
+      info: () => ({ host: hostname(), tenants: late.replica?.tenants ?? 0 }),
       onJoined: (replicaId) => late.replica?.joined(replicaId, events),
       onLost: (replicaId) => late.replica?.lost(replicaId, events),
+      onGone: (replicaId) => events.gone?.({ replicaId }),
       onError: (error) => events.failed(error),
     })
     const store = await RedisStore.open({
@@ -132,10 +142,15 @@ export class Replica {
     const { clock, leaseMs, events } = parts.options
     const onError = (error: unknown) => events.failed(error)
     const { commands: redis, subscriber, bulk } = connections
-    const ownership = new Ownership({ redis, clock, membership })
+    const ownership = new Ownership({
+      redis,
+      clock,
+      membership,
+      onOrphan: (tenantId, replicaId) => this.#orphanOf.set(tenantId, replicaId),
+    })
     const holdings = new Holdings({
       owners: ownership,
-      tenancy: this.#announced(local),
+      tenancy: this.#announced(local, events),
       clock,
       isValid: () => membership.isValid(),
       onError,
@@ -216,6 +231,7 @@ export class Replica {
     this.#lost.leasesLost++
     events.lost({ replicaId, tenants: this.tenants })
     this.#holdings.loseAll()
+    this.#orphanOf.clear()
     this.spread?.lost()
     this.bus.listenAs(null).catch((error: unknown) => events.failed(error))
   }
@@ -251,14 +267,22 @@ export class Replica {
   }
 
   /** Where a tenant's work is taken up, what the owner before has sent elsewhere is told to stop. */
-  #announced({ tenancy }: LocalEngine): HoldingsTenancy {
+  #announced({ tenancy }: LocalEngine, events: ReplicaEvents): HoldingsTenancy {
     return {
-      adopt: (tenantId) => {
+      adopt: async (tenantId) => {
+        const replicaId = this.#orphanOf.get(tenantId)
+        this.#orphanOf.delete(tenantId)
         this.store.leaveBe(tenantId)
-        return tenancy.adopt(tenantId, async () => this.spread?.adopting(tenantId))
+        const batches = await tenancy.adopt(tenantId, async () => this.spread?.adopting(tenantId))
+        if (batches > 0) events.tookUp?.({ tenantId, batches, ...(replicaId === undefined ? {} : { replicaId }) })
+        return batches
       },
       hasWork: (tenantId) => tenancy.hasWork(tenantId),
-      handOver: (tenantId, graceMs) => tenancy.handOver(tenantId, graceMs),
+      handOver: async (tenantId, graceMs) => {
+        const hasWork = await tenancy.handOver(tenantId, graceMs)
+        if (hasWork) events.gaveUp?.({ tenantId })
+        return hasWork
+      },
       lose: (tenantId) => tenancy.lose(tenantId),
     }
   }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { expect, it } from 'vitest'
 import { type Clock, systemClock } from '../../../src/clock.ts'
 import { heartbeatKey } from '../../../src/engine/cluster/membership.ts'
@@ -195,6 +196,48 @@ overRedis('A replica whose clock is not that of Redis', () => {
     for (const [i, at] of stamps.slice(1).entries()) expect(at).toBeGreaterThan(stamps[i] - 1_000)
     expect(kind.wait.sum).toBeLessThan(60)
     expect(cluster.skews).toEqual([expect.closeTo(ms, -4)])
+  })
+})
+
+overRedis('Who has a tenant is told', () => {
+  it('when one with work goes over, and only then', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 2, spread: false })
+    cluster.rough = true
+    await cluster.submit([{}])
+    await cluster
+      .submit([{ kind: 'sleep', durationMs: 0 }], { tenantId: 'idle' })
+      .then((id) => cluster.drained(id, 'idle'))
+    await cluster.runs(1)
+
+    await cluster.replicas[0].engine.drain(0)
+    await until(() => cluster.told.length >= 2)
+
+    expect(cluster.told).toEqual([
+      ['0 gave up', { tenantId: ACME }],
+      ['1 took up', { tenantId: ACME, batches: 1 }],
+    ])
+  })
+
+  it('when a replica has died, which is told once', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 3, leaseMs: 600, spread: false })
+    await cluster.submit([{}])
+    await cluster.runs(1)
+    const { commands } = cluster.replicas[1].connections
+    const replicaId = String(await commands.get(ownerKey(ACME)))
+    expect(JSON.parse(String(await commands.get(heartbeatKey(replicaId))))).toMatchObject({ host: hostname() })
+
+    await cluster.kill(0)
+    await until(() => cluster.told.length >= 2)
+    await commands.sadd('gatherd:replicas', replicaId)
+    await until(() => cluster.told.length >= 3)
+
+    const tookUp = cluster.told.filter(([what]) => what.endsWith('took up'))
+    expect(tookUp).toEqual([[expect.any(String), { tenantId: ACME, batches: 1, replicaId }]])
+    const gone = cluster.told.filter(([what]) => what === 'gone')
+    expect(gone).toEqual([
+      ['gone', { replicaId }],
+      ['gone', { replicaId }],
+    ])
   })
 })
 

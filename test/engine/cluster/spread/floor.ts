@@ -108,6 +108,8 @@ export class SpreadCluster implements AsyncDisposable {
   readonly locals: LocalEngine[] = []
   readonly trouble: unknown[] = []
   readonly skews: number[] = []
+  /** What the log would say of who has which tenant. */
+  readonly told: [string, object][] = []
   /** True: connections are lost in this test, and that is trouble. */
   rough = false
   readonly url: string
@@ -150,6 +152,9 @@ export class SpreadCluster implements AsyncDisposable {
         lost: () => undefined,
         stale: () => undefined,
         skewed: ({ ms }) => this.skews.push(ms),
+        gone: (facts) => this.told.push(['gone', facts]),
+        tookUp: (facts) => this.told.push([`${at} took up`, facts]),
+        gaveUp: (facts) => this.told.push([`${at} gave up`, facts]),
         failed: note,
       },
       async local({ store, beforeStart, clock }) {
