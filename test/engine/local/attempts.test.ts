@@ -13,12 +13,12 @@ function kindOf(own: Partial<JobKind> & Pick<JobKind, 'run'>): JobKind {
   return { name: 'test', spec: z.strictObject({}), ...own }
 }
 
-/** An attempt at the first job of a batch, at instant 1,000; its batch was accepted at 400. */
-function start(kind: JobKind | null, spec: CommonSpec = { kind: 'test' }, header = {}) {
+/** An attempt at the first job of a batch, at instant 1,000; its batch was accepted at 400, or as given. */
+function start(kind: JobKind | null, spec: CommonSpec = { kind: 'test' }, header = {}, acceptedAt = 400) {
   const clock = new FakeClock({ now: 1_000 })
   const timers = new Timers({ clock })
   const live = liveBatch({ clock, timers, fresh: [spec], header })
-  addJobs(live.core, [{}], 400)
+  addJobs(live.core, [{}], acceptedAt)
   live.core.attempts.set(0, 3)
   const running = new RunningAttempt({ startedAt: clock.now(), timers, onStuck: () => stuck.push(clock.now()) })
   const stuck: number[] = []
@@ -68,6 +68,15 @@ describe('attempt', () => {
       traceparent: '00-x',
     })
     expect(live.header.context).toEqual({ a: 'batch', b: 'batch' })
+  })
+
+  it('has not waited when another machine, whose clock was ahead, has accepted it', async () => {
+    const seen: number[] = []
+    const kind = kindOf({ run: async (_, { queuedMs }) => void seen.push(queuedMs) })
+
+    await start(kind, { kind: 'test' }, {}, 1_500).run()
+
+    expect(seen).toEqual([0])
   })
 
   it('fails the job whose kind is not there any more', async () => {
