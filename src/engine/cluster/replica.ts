@@ -119,6 +119,7 @@ export class Replica {
       redis,
       owner: (tenantId) => (late.replica?.owns(tenantId) ? membership.id : null),
       onStale: (tenantId) => late.replica?.stale(tenantId, events),
+      clock,
     })
     const shared = await SharedClock.of(clock, redis)
     if (Math.abs(shared.aheadMs) > SKEW_MS) events.skewed?.({ ms: Math.round(shared.aheadMs) })
@@ -280,6 +281,7 @@ export class Replica {
       hasWork: (tenantId) => tenancy.hasWork(tenantId),
       handOver: async (tenantId, graceMs) => {
         const hasWork = await tenancy.handOver(tenantId, graceMs)
+        await this.store.makeCertain(tenantId)
         if (hasWork) events.gaveUp?.({ tenantId })
         return hasWork
       },

@@ -2,6 +2,7 @@ import type { LogEntry } from '../../core/events.ts'
 import { factsOf, stateName } from '../../core/facts.ts'
 import { OverloadedError } from '../../errors.ts'
 import { lengthOf } from '../../json/raw.ts'
+import { TenantsNotWrittenError } from '../../store/error.ts'
 import type { CommitGroup, JobRecord, NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { LiveBatch } from './live-batch.ts'
 
@@ -181,26 +182,38 @@ export class Journal {
       await this.#store.commit(commit)
       for (const entry of group.entries) entry.resolve()
     } catch (error) {
-      this.#refuse(group, error)
+      const rest = without(commit, this.#settle(group, error))
       // With new batches alone nothing is left to write, and the next one finds out whether the store writes again.
-      if (group.changes.size + group.jobs.length > 0) await this.#writeRest(group, withoutEntries(commit, group))
+      if (rest.heads.length + rest.jobs.length > 0) await this.#writeRest(group, rest)
     }
     this.#healthy = true
   }
 
-  /** The new batches of a failed group are refused, and those that came meanwhile: they would wait until there is room. */
-  #refuse(group: Group, error: unknown): void {
-    this.#healthy = false
+  /**
+   * A commit has failed: its new batches are refused, and as long as it does not write, all others.
+   * Where it failed for some tenants alone, nobody else hears of it. Returns the batches of which nothing is left to write.
+   */
+  #settle(group: Group, error: unknown): Set<number> {
     this.#onFailure(error)
-    const refusal = new OverloadedError('The store cannot write now; nothing was accepted.', 5, { cause: error })
-    for (const refused of [group, this.#group]) {
-      for (const entry of refused.entries) {
-        refused.changes.delete(entry.live)
-        entry.reject(refusal)
-      }
-      for (const { failed } of refused.waiting) failed?.(unrecorded(error))
+    const some = error instanceof TenantsNotWrittenError ? error.tenantIds : null
+    const isWritten = ({ tenant }: LiveBatch) => some !== null && !some.has(tenant.id)
+    const done = new Set<number>()
+    for (const live of group.changes.keys()) if (isWritten(live)) done.add(live.no)
+    for (const entry of group.entries) {
+      done.add(entry.batch.no)
+      if (isWritten(entry.live)) entry.resolve()
+      else refuse(group, entry, error)
     }
+    if (some === null) this.#shut(group, error)
+    return done
+  }
+
+  /** The store refuses to write: the new batches that came meanwhile are refused, they would wait until there is room. */
+  #shut(group: Group, error: unknown): void {
+    this.#healthy = false
+    for (const entry of this.#group.entries) refuse(this.#group, entry, error)
     this.#group.entries = []
+    for (const { failed } of [...group.waiting, ...this.#group.waiting]) failed?.(unrecorded(error))
   }
 
   async #writeRest(group: Group, commit: CommitGroup): Promise<void> {
@@ -214,9 +227,15 @@ export class Journal {
         return await this.#store.commit(rest)
       } catch (error) {
         this.#onFailure(error)
+        if (this.#healthy) this.#shut(group, error)
       }
     }
   }
+}
+
+function refuse({ changes }: Group, { live, reject }: Entry, cause: unknown): void {
+  changes.delete(live)
+  reject(new OverloadedError('The store cannot write now; nothing was accepted.', 5, { cause }))
 }
 
 function unrecorded(cause?: unknown): OverloadedError {
@@ -252,11 +271,6 @@ function toCommit(group: Group): CommitGroup {
     for (const record of changes.records.values()) commit.records.push(record)
   }
   return commit
-}
-
-/** The same commit without the batches that were refused. */
-function withoutEntries(commit: CommitGroup, { entries }: Group): CommitGroup {
-  return without(commit, new Set(entries.map(({ batch }) => batch.no)))
 }
 
 /** What another engine goes on with from the record is not written: this one may be that engine, by a new right. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import { type Clock, systemClock, type TimerHandle } from '../../clock.ts'
 import type { JobStateName } from '../../core/states.ts'
 import type { JsonText } from '../../engine/engine.ts'
 import { StoreError } from '../error.ts'
@@ -26,6 +27,12 @@ import { type OwnerProof, Writer } from './writer.ts'
 
 export type { OwnerProof } from './writer.ts'
 
+/** Between two tries to take back what was refused and may be on record. */
+const TAKE_BACK_MS = 250
+
+/** Tries before a tenant is given up all the same: Redis answers other calls, or the lease would be over. */
+const TRIES = 20
+
 /** Of the secret, in bytes. */
 const SECRET_BYTES = 32
 
@@ -45,7 +52,10 @@ export class RedisStore implements Store {
   /** Tenants come and go: others may own them in between. */
   readonly #shared: boolean
   readonly #stored = new Map<string, number>()
-  readonly #takeBack = () => void this.#inTurn(() => this.#writer.takeBackAll())
+  readonly #clock: Clock
+  readonly #takeBack = () => void this.#inTurn(() => this.#writer.takeBackAll()).then(() => this.#takeBackSoon())
+  #takingBack: TimerHandle | null = null
+  #closed = false
   /** Settles when everything that was to be written is. */
   #written: Promise<unknown> = Promise.resolve()
 
@@ -55,8 +65,10 @@ export class RedisStore implements Store {
     secret: Uint8Array
     owner: OwnerProof | null
     onStale: (tenantId: string) => void
+    clock: Clock
   }) {
     const { connection, numbers, secret, owner, onStale } = options
+    this.#clock = options.clock
     // Those that keep nothing are not remembered.
     const onBytes = (tenantId: string, bytes: number) =>
       void (bytes === 0 ? this.#stored.delete(tenantId) : this.#stored.set(tenantId, bytes))
@@ -81,17 +93,19 @@ export class RedisStore implements Store {
    *   alone.
    * @param options.onStale - Called, before the commit resolves, when something of a tenant was not written: the tenant has
    *   another owner, or its record is older than this process knows it.
+   * @param options.clock - For when what was refused is taken back. Default: the system's.
    * @throws {StoreError} when Redis cannot be reached, or its database is another program's.
    */
   static async open(options: {
     redis: Redis
     owner?: OwnerProof
     onStale?: (tenantId: string) => void
+    clock?: Clock
   }): Promise<RedisStore> {
-    const { redis, owner = null, onStale = () => undefined } = options
+    const { redis, owner = null, onStale = () => undefined, clock = systemClock } = options
     const connection = new Connection(redis)
     const [secret, numbers] = await Promise.all([readSecret(connection), Numbers.open(connection)])
-    return new RedisStore({ connection, numbers, secret, owner, onStale })
+    return new RedisStore({ connection, numbers, secret, owner, onStale, clock })
   }
 
   get lastBatchNo(): BatchNo {
@@ -104,7 +118,16 @@ export class RedisStore implements Store {
 
   async commit(group: CommitGroup): Promise<void> {
     this.#connection.assertOpen()
-    await this.#inTurn(() => this.#writer.commit(group))
+    await this.#inTurn(() => this.#writer.commit(group)).finally(() => this.#takeBackSoon())
+  }
+
+  /**
+   * A tenant is about to be given up: take back what was refused of it, which its next owner would run. Resolves when that is done, or
+   * was tried often.
+   */
+  async makeCertain(tenantId: string): Promise<void> {
+    for (let left = TRIES; left > 0 && this.#writer.hasUncertain(tenantId); left--)
+      await this.#makeCertain(tenantId).catch(() => new Promise<void>((go) => this.#clock.after(TAKE_BACK_MS, go)))
   }
 
   /** A tenant is about to be taken up: what this process has refused of it before may have been accepted by another since. */
@@ -238,8 +261,19 @@ export class RedisStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
+    this.#takingBack?.cancel()
     this.#connection.redis.off('ready', this.#takeBack)
     await this.#inTurn(async () => this.#connection.close())
+  }
+
+  /** A connection can be there and Redis stand still, which then does what it was told. */
+  #takeBackSoon(): void {
+    if (this.#takingBack !== null || this.#closed || !this.#writer.hasUncertain()) return
+    this.#takingBack = this.#clock.after(TAKE_BACK_MS, () => {
+      this.#takingBack = null
+      this.#takeBack()
+    })
   }
 
   /** What was refused is not shown to whoever asks whether it was accepted. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { StoreError } from '../error.ts'
+import { StoreError, TenantsNotWrittenError } from '../error.ts'
 import type { BatchNo, CommitGroup, NewBatch } from '../store.ts'
 import { type BatchPart, commandOf, type PackedJob, type PackedJobs, packJobs } from './command.ts'
 import { COMMIT, FORGET, STAGE, TAKE_BACK } from './commit-script.ts'
@@ -55,18 +55,30 @@ export class Writer {
     this.#onBytes = options.onBytes
   }
 
-  /** One at a time. @throws {StoreError} when some of it was not written, or may not have been; it can be tried again whole. */
+  /**
+   * One at a time.
+   * @throws {TenantsNotWrittenError} when what some tenants have of it was not written, or may not have been. It can be tried again whole.
+   * @throws {StoreError} when that is so of all of it.
+   */
   async commit(group: CommitGroup): Promise<void> {
     const byTenant = await this.#split(group)
     const proofs = new Map([...byTenant.keys()].map((tenantId) => [tenantId, this.proofOf(tenantId)]))
     const done = await Promise.allSettled([...byTenant].map(([tenantId, parts]) => this.#write(tenantId, parts)))
-    const failed = done.find((result) => result.status === 'rejected')
-    if (failed === undefined) return
+    const failed = new Map([...byTenant.keys()].flatMap((tenantId, i) => reasonOf(tenantId, done[i])))
+    const [reason] = failed.values()
+    if (reason === undefined) return
     for (const batch of group.batches) {
+      if (!failed.has(batch.tenantId)) continue
       const own = this.#uncertain.get(batch.tenantId) ?? new Map()
       this.#uncertain.set(batch.tenantId, own.set(batch.no, { batch, proof: proofs.get(batch.tenantId) ?? null }))
     }
-    throw failed.reason
+    throw failed.size === byTenant.size ? reason : new TenantsNotWrittenError(new Set(failed.keys()), reason)
+  }
+
+  /** Whether something was refused to its caller, of a tenant or of any, that may be there until it is taken back. */
+  hasUncertain(tenantId?: string): boolean {
+    if (tenantId !== undefined) return (this.#uncertain.get(tenantId)?.size ?? 0) > 0
+    return [...this.#uncertain.values()].some(({ size }) => size > 0)
   }
 
   /** Take back what was refused to its callers, of all tenants, as far as Redis can be reached. */
@@ -238,6 +250,11 @@ export class Writer {
         throw foreign('the answer of a script')
     }
   }
+}
+
+/** Why a tenant's write failed, if it did. What fails here is an error of ours. */
+function reasonOf(tenantId: string, result: PromiseSettledResult<void> | undefined): [string, Error][] {
+  return result?.status === 'rejected' ? [[tenantId, result.reason as Error]] : []
 }
 
 function inStages(packed: PackedJob[]): PackedJob[][] {

@@ -119,6 +119,27 @@ overRedis('A replica whose record of a tenant is older in Redis than it knows', 
   })
 })
 
+overRedis('A tenant that is handed over', () => {
+  it('is given up only when nothing that was refused of it can be on record', async () => {
+    await using cluster = await SpreadCluster.start({ replicas: 1, spread: false })
+    const [replica] = cluster.replicas
+    await cluster.submit([{}])
+    const id = await replica.connections.commands.get(ownerKey(ACME))
+    const { store } = replica
+    const owners: (string | null)[] = []
+    const makeCertain = store.makeCertain.bind(store)
+    store.makeCertain = async (tenantId) => {
+      await makeCertain(tenantId)
+      owners.push(await replica.connections.commands.get(ownerKey(tenantId)))
+    }
+
+    await replica.engine.drain(0)
+
+    expect(owners).toEqual([id])
+    expect(await replica.connections.commands.get(ownerKey(ACME))).not.toBe(id)
+  })
+})
+
 overRedis('A Redis that has gone back to before a tenant was handed over between two that live', () => {
   /** Two replicas, of which the second has the tenant, and Redis says that it is the first's. No sweep comes in this test by itself. */
   async function rewound(): Promise<SpreadCluster> {

@@ -3,6 +3,7 @@ import { step } from '../../../src/core/step.ts'
 import { Journal } from '../../../src/engine/local/journal.ts'
 import type { LiveBatch } from '../../../src/engine/local/live-batch.ts'
 import { OverloadedError } from '../../../src/errors.ts'
+import { TenantsNotWrittenError } from '../../../src/store/error.ts'
 import type { CommitGroup, Store } from '../../../src/store/store.ts'
 import { batchRow, jobRows, recordRow } from '../../store/rows.ts'
 import { turn } from '../../support/fake-clock.ts'
@@ -248,6 +249,91 @@ describe('Journal', () => {
       expect(seqsOf(fourth)).toEqual({ 1: [3] })
       expect(events.slice(2)).toEqual(['failed: Error: still full', 'published 1 up to 2', 'committed'])
       expect(journal.healthy).toBe(true)
+    })
+
+    describe('for some tenants alone', () => {
+      const ofTenant = (no: number, id: string) => {
+        const live = liveBatch({ no })
+        Object.assign(live.tenant, { id })
+        return live
+      }
+      const onlyA = () => new TenantsNotWrittenError(new Set(['a']), new Error('conflict'))
+
+      it('refuses their new batches, and no others', async () => {
+        const started = start()
+        const { journal, commits, events, retries } = started
+        enter(started, ofTenant(1, 'a'))
+        enter(started, ofTenant(2, 'b'))
+        await turn()
+        enter(started, ofTenant(3, 'a'))
+
+        commits[0].reject(onlyA())
+        await turn()
+
+        expect(events).toEqual(['failed: Error: conflict', 'refused 1: true', 'entered 2', 'published 2 up to 2'])
+        expect([journal.healthy, retries.length]).toEqual([true, 0])
+        expect(commits[1].group.batches.map(({ no }) => no)).toEqual([3])
+        commits[1].resolve()
+        await turn()
+        expect(events).toContain('entered 3')
+      })
+
+      it('tries again what else they had, and nothing of the others', async () => {
+        const started = start()
+        const { journal, commits, events, retry } = started
+        const [a, b] = [ofTenant(1, 'a'), ofTenant(2, 'b')]
+        for (const live of [a, b]) {
+          change(journal, live)
+          journal.addJobs(jobRows(live.no, 5, 1))
+        }
+        enter(started, ofTenant(3, 'a'))
+        await turn()
+        let isRecorded = false
+        void journal.recorded().then(() => {
+          isRecorded = true
+        })
+
+        commits[0].reject(onlyA())
+        await turn()
+        expect([journal.healthy, isRecorded]).toEqual([true, false])
+        await retry()
+        commits[1].resolve()
+        await turn()
+
+        expect(isRecorded).toBe(true)
+        expect(seqsOf(commits[1].group)).toEqual({ 1: [1, 2] })
+        expect(commits[1].group.jobs.map(({ no }) => no)).toEqual([1])
+        expect(events).toEqual([
+          'failed: Error: conflict',
+          'refused 3: true',
+          'published 1 up to 2',
+          'published 2 up to 2',
+        ])
+      })
+
+      it('refuses all that is new when the rest of them is refused, too', async () => {
+        const started = start()
+        const { journal, commits, events, retry } = started
+        change(journal, ofTenant(1, 'a'))
+        enter(started, ofTenant(2, 'b'))
+        await turn()
+        const recorded = expect(journal.recorded()).rejects.toThrow(OverloadedError)
+        commits[0].reject(onlyA())
+        await turn()
+        enter(started, ofTenant(3, 'b'))
+
+        await retry()
+        commits[1].reject(onlyA())
+        await turn()
+
+        await recorded
+        expect(journal.healthy).toBe(false)
+        expect(events.filter((event) => !event.startsWith('failed'))).toEqual(['entered 2', 'refused 3: true'])
+        await retry()
+        commits[2].resolve()
+        await turn()
+        expect(journal.healthy).toBe(true)
+      })
     })
 
     it('keeps what comes meanwhile for the next commit, in order', async () => {
