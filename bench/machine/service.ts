@@ -60,7 +60,7 @@ export async function startService({
   const spawnedAt = Date.now()
   const child = spawn(process.execPath, args, {
     env: { ...process.env, ...settings },
-    stdio: ['ignore', 'pipe', 'inherit', ...(inside ? (['ipc'] as const) : [])],
+    stdio: ['ignore', 'pipe', 'pipe', ...(inside ? (['ipc'] as const) : [])],
   })
   const { url, key, printed } = await greeted(child, kept?.key)
   const listeningAt = Date.now()
@@ -74,13 +74,18 @@ export async function startService({
 /** Resolves with what the greeting says, once it does. */
 function greeted(child: ChildProcess, known?: string): Promise<{ url: string; key: string; printed: string }> {
   return new Promise((resolve, reject) => {
-    let printed = ''
-    child.stdout?.on('data', (chunk) => {
+    let [printed, isGreeted] = ['', false]
+    const read = (chunk: Buffer) => {
       printed += chunk
       const url = /^gatherd \S+ on (http:[^\s,]+),/m.exec(printed)?.[1]
       const key = known ?? /gth_\S+/.exec(printed)?.[0]
-      if (url !== undefined && key !== undefined) resolve({ url, key, printed })
-    })
+      if (isGreeted || url === undefined || key === undefined) return
+      isGreeted = true
+      // What it logged before the greeting, which is on standard error, is read then as well.
+      setImmediate(() => resolve({ url, key, printed }))
+    }
+    child.stdout?.on('data', read)
+    child.stderr?.on('data', (chunk) => (isGreeted ? process.stderr.write(chunk) : read(chunk)))
     child.once('exit', (status) => reject(new Error(`the service ended with ${status}: ${printed}`)))
   })
 }

@@ -46,7 +46,9 @@ export const serve: Command = async (io) => {
   if (scrapes !== null) logger.info({ listeningOn: scrapes.url }, 'metrics without a key')
   logger.info({ listeningOn: url, ...storeOf(config), version }, 'listening')
   // Not before: a key that nobody sees because the port was taken is lost.
-  io.stdout.write(greeting(url, await firstKey(service)))
+  // Beside a log of JSON it is on standard error: not every line of that log would be an object, and one would have a key.
+  const people = destination === undefined ? io.stderr : io.stdout
+  people.write(greeting(url, await firstKey(service)))
   // Now, for a process that is killed leaves none behind.
   flushCompileCache()
   const signal = await stopped

@@ -117,7 +117,7 @@ describe('a backup of a service at work', () => {
     using backups = tempDir()
     await using installation = new Installation()
     await installation.start()
-    const key = /gth_\S+/.exec(installation.process.stdout)?.[0] ?? ''
+    const key = installation.process.firstKey
     const me = new Caller({ name: 'default', key, url: installation.url })
     const finished = await me.run({ jobs: [sleepFor(0, { result: { kept: true } })] })
     const gate = await me.submit({ name: 'unfinished', open: true, jobs: [sleepFor(2_000), sleepFor(0)] })

@@ -29,7 +29,7 @@ async function store(sql = '') {
 
 /** The key of the first start, out of what the service printed. */
 function firstCaller({ process, url }: Installation): Caller {
-  return new Caller({ name: 'default', key: /gth_\S+/.exec(process.stdout)?.[0] ?? '', url })
+  return new Caller({ name: 'default', key: process.firstKey, url })
 }
 
 describe('gatherd check', () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { serve } from '../../src/cli/serve.ts'
 import { startOrigin } from '../support/origin.ts'
+import { ServeProcess } from '../support/process.ts'
 import { FakeIo } from './fake-io.ts'
 
 const QUIET = { GATHERD_PORT: '0', GATHERD_LOG_LEVEL: 'silent', GATHERD_DATA_DIR: ':memory:' }
@@ -13,9 +14,9 @@ async function start(env: Record<string, string> = {}) {
   const io = new FakeIo([], { env: { ...QUIET, ...env } })
   const ended = serve(io)
   // A start that fails is the test's to see.
-  await Promise.race([io.stdout.until('Swagger UI'), ended])
-  const url = /on (http:\S+),/.exec(io.stdout.text)?.[1] ?? ''
-  const key = /gth_\S+/.exec(io.stdout.text)?.[0] ?? ''
+  await Promise.race([io.stderr.until('Swagger UI'), ended])
+  const url = /on (http:\S+),/.exec(io.stderr.text)?.[1] ?? ''
+  const key = /gth_\S+/.exec(io.stderr.text)?.[0] ?? ''
   const stop = async () => {
     io.signal('SIGTERM')
     return await ended
@@ -31,8 +32,8 @@ describe('gatherd serve', () => {
     const tenant = await fetch(`${service.url}/v1/tenant`, { headers })
 
     expect(await tenant.json()).toMatchObject({ id: 'default' })
-    expect(service.io.stdout.text).toContain(`${service.url}/docs`)
-    expect(service.io.stdout.text).toContain(`curl -H 'Authorization: Bearer ${service.key}'`)
+    expect(service.io.stderr.text).toContain(`${service.url}/docs`)
+    expect(service.io.stderr.text).toContain(`curl -H 'Authorization: Bearer ${service.key}'`)
     expect(await service.stop()).toBe(0)
     expect(service.io.exits).toEqual([])
   })
@@ -43,10 +44,35 @@ describe('gatherd serve', () => {
       await (await start({ GATHERD_DATA_DIR: dir })).stop()
       await using again = await start({ GATHERD_DATA_DIR: dir })
 
-      expect(again.io.stdout.text).toMatch(/^gatherd \S+ on http:\S+, Swagger UI on http:\S+\/docs\n$/)
+      expect(again.io.stderr.text).toMatch(/^gatherd \S+ on http:\S+, Swagger UI on http:\S+\/docs\n$/)
     } finally {
       rmSync(dir, { recursive: true })
     }
+  })
+
+  it('writes JSON objects to standard output and nothing else, where its log is JSON, and no key', async () => {
+    await using service = new ServeProcess(':memory:', { GATHERD_LOG_LEVEL: 'info' })
+    await service.listening
+
+    const lines = service.stdout.trim().split('\n')
+
+    expect(lines.map((line) => JSON.parse(line).msg)).toContain('listening')
+    expect(service.firstKey).toMatch(/^gth_/)
+    expect(service.stdout).not.toContain(service.firstKey)
+  })
+
+  it.each([
+    [{ GATHERD_LOG_FORMAT: 'pretty' }, false],
+    [{}, true],
+  ])('greets among the lines of a log for people: %j', async (env, stdoutIsTTY) => {
+    const io = new FakeIo([], { env: { ...QUIET, ...env }, stdoutIsTTY })
+    const ended = serve(io)
+    await io.stdout.until('Swagger UI')
+    io.signal('SIGTERM')
+
+    expect(await ended).toBe(0)
+    expect(io.stdout.text).toMatch(/^ {2}gth_\S+$/m)
+    expect(io.stderr.text).toBe('')
   })
 
   it('ends with 0 at a SIGTERM that comes before it listens', async () => {

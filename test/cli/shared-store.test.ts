@@ -22,15 +22,15 @@ async function startReplica(redisUrl: string) {
   const settings = { GATHERD_PORT: '0', GATHERD_LOG_LEVEL: 'silent', GATHERD_REDIS_URL: redisUrl }
   const io = new FakeIo([], { env: settings })
   const ended = serve(io)
-  await Promise.race([io.stdout.until('Swagger UI'), ended])
-  const url = /on (http:\S+),/.exec(io.stdout.text)?.[1] ?? ''
+  await Promise.race([io.stderr.until('Swagger UI'), ended])
+  const url = /on (http:\S+),/.exec(io.stderr.text)?.[1] ?? ''
   const statusOf = async (key: string) =>
     (await fetch(`${url}/v1/tenant`, { headers: { authorization: `Bearer ${key.trim()}` } })).status
   const stop = async () => {
     io.signal('SIGTERM')
     await ended
   }
-  return { statusOf, stop, text: () => io.stdout.text, [Symbol.asyncDispose]: stop }
+  return { statusOf, stop, text: () => io.stdout.text + io.stderr.text, [Symbol.asyncDispose]: stop }
 }
 
 describe.skipIf(NO_REDIS !== null)('gatherd keys, in Redis', () => {

@@ -104,7 +104,7 @@ overRedis('replicas that start at once', { timeout: 30_000 }, () => {
   it('make one first key between them', async () => {
     await using cluster = await Cluster.start()
 
-    const keys = cluster.nodes.map(({ process }) => /^ {2}(gth_\S+)$/m.exec(process.stdout)?.[1])
+    const keys = cluster.nodes.map(({ process }) => process.firstKey || undefined)
 
     expect(keys.filter((key) => key !== undefined)).toHaveLength(1)
     const [key] = keys.filter((each) => each !== undefined)

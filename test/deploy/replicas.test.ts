@@ -168,7 +168,7 @@ describe.skipIf(!hasNginx)('nginx before replicas', { timeout: 60_000 }, () => {
       CONF,
       urls.map((url) => new URL(url).host),
     )
-    const key = /gth_[\w-]+/.exec(one.stdout)?.[0] ?? ''
+    const key = one.firstKey
     const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
     const call = (method: string, path: string, body?: string) =>
       fetch(nginx.url + path, {

@@ -151,7 +151,7 @@ describe('deploy/nginx', () => {
       const serve = new ServeProcess(join(dir.path, 'data'), { GATHERD_TRUST_PROXY: '127.0.0.1' })
       const url = new URL(await serve.listening)
       const nginx = await Nginx.start(CONF, url.host)
-      const key = /gth_[\w-]+/.exec(serve.stdout)?.[0] ?? ''
+      const key = serve.firstKey
       const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
       const dispose = async () => {
         await nginx[Symbol.asyncDispose]()

@@ -160,7 +160,7 @@ describe('SIGTERM', () => {
     launched.signal('SIGINT')
 
     expect(await launched.exited).toEqual({ status: 130, signal: null })
-    expect(launched.stdout).not.toContain('gatherd ')
+    expect(launched.stderr).not.toContain('gatherd ')
   }, 30_000)
 
   it('a second time ends at once also when all is being closed', async () => {

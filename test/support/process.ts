@@ -19,6 +19,7 @@ export interface Exit {
 export class ServeProcess implements AsyncDisposable {
   /** What it printed so far, its log included. */
   stdout = ''
+  /** With its greeting, since its log is JSON. */
   stderr = ''
   /** Resolves with the URL it listens on. @throws with what it printed when it ends before. */
   readonly listening: Promise<string>
@@ -57,6 +58,11 @@ export class ServeProcess implements AsyncDisposable {
     this.listening.catch(() => undefined) // Not everyone who starts one waits for it.
   }
 
+  /** The key that the first start shows, once it listens; empty when none was. */
+  get firstKey(): string {
+    return /^ {2}(gth_\S+)$/m.exec(this.stderr)?.[1] ?? ''
+  }
+
   get pid(): number {
     return this.#child.pid ?? -1
   }
@@ -80,11 +86,12 @@ export class ServeProcess implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       this.#child.stdout?.on('data', (chunk: Buffer) => {
         this.stdout += chunk
-        const url = /^gatherd \S+ on (http:[^\s,]+),/m.exec(this.stdout)?.[1]
-        if (url !== undefined) resolve(url)
       })
       this.#child.stderr?.on('data', (chunk: Buffer) => {
         this.stderr += chunk
+        const url = /^gatherd \S+ on (http:[^\s,]+),/m.exec(this.stderr)?.[1]
+        // What it logged before is read then as well.
+        if (url !== undefined) setImmediate(resolve, url)
       })
       void this.exited.then(({ status, signal }) =>
         reject(new Error(`The service ended with ${signal ?? status}:\n${this.stdout}${this.stderr}`)),
