@@ -144,6 +144,19 @@ overRedis('a replica', () => {
     expect((await a.replicas()).map((replica) => replica.id)).toEqual([a.id])
   })
 
+  it('tells one of those that look at once that a replica has died, and nobody of one that has left', async () => {
+    const onGone = (id: string) => void seen.push(`${id} gone`)
+    const [a, b, c] = [await joined('a', { onGone }), await joined('b', { onGone }), await joined('c', { onGone })]
+    await c.leave()
+    await connections.commands.sadd(REPLICAS_KEY, 'dead')
+    seen = []
+
+    await Promise.all([a.replicas(), b.replicas(), a.replicas()])
+    await b.replicas()
+
+    expect(seen).toEqual(['dead gone'])
+  })
+
   it('knows at the first look after a pause, before any timer has fired', async () => {
     class Frozen extends FakeClock {
       ahead = 0
