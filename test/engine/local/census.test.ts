@@ -151,6 +151,7 @@ describe('census', () => {
     const live = batch(6)
     const free = { key: 'a', cap: 3, running: 1, parked: new Map() }
     live.queue.hosts.push(free, free, free, free, null, null)
+    live.queue.tenant.cap = 100
 
     expect(waiting(take([live]))).toEqual({ 'server-cap': 6 })
     expect(take([live]).shortOfSlots).toBe(4)
