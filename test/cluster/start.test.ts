@@ -89,7 +89,7 @@ overRedis('a Redis that speaks TLS', { timeout: 30_000 }, () => {
 
     const { status, said } = await failed(`rediss://localhost:${redis.port}`, { NODE_EXTRA_CA_CERTS: file('ca.crt') })
 
-    expect(status).toBe(2)
+    expect(status, said).toBe(2)
     expect(said).toContain('its certificate is not good (ERR_TLS_CERT_ALTNAME_INVALID)')
   })
 
