@@ -14,6 +14,8 @@ export class Tenancy {
   readonly #tenants: Tenants
   readonly #recovery: Recovery
   readonly #clock: Clock
+  /** Of tenants that are no longer here: settles when their last attempt has stopped. */
+  readonly #stopping = new Map<string, Promise<void>>()
 
   constructor(options: { runtime: Runtime; tenants: Tenants; recovery: Recovery; clock: Clock }) {
     this.#runtime = options.runtime
@@ -23,7 +25,8 @@ export class Tenancy {
   }
 
   /**
-   * Go on with what the record has of a tenant, as after a restart; resolves with the number of batches, once they run.
+   * Go on with what the record has of a tenant, as after a restart; resolves with the number of batches, once they run. What ran here
+   * before it was lost has its places until it has stopped: nothing starts before that, unless it ignores its abort.
    * @param announce - Done before the record is read.
    * @throws {TenantMovedError} it was lost since the call, and nothing of it runs here.
    */
@@ -31,6 +34,8 @@ export class Tenancy {
     // Whoever comes under its name after a loss is taken up by another call.
     const tenant = this.#tenants.get(tenantId)
     await announce()
+    const stopped = this.#stopping.get(tenantId)
+    if (stopped !== undefined) await within(this.#clock, STUCK_AFTER_MS, stopped)
     return await this.#recovery.run(tenant)
   }
 
@@ -75,5 +80,15 @@ export class Tenancy {
     this.#tenants.forget(tenant)
     this.#tenants.apply(id, settings)
     void this.#runtime.discard(tenant)
+    this.#awaitStopped(tenant)
+  }
+
+  #awaitStopped(tenant: Tenant): void {
+    const { id } = tenant
+    const all = Promise.all([this.#stopping.get(id), this.#runtime.whenIdle(tenant)])
+    const stopped = all.then(() => {
+      if (this.#stopping.get(id) === stopped) this.#stopping.delete(id)
+    })
+    this.#stopping.set(id, stopped)
   }
 }

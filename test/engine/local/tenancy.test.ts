@@ -21,28 +21,27 @@ class Shared implements AsyncDisposable {
   readonly engines: LocalEngine[] = []
   /** Waited for before the store says what has not drained, or what a key was answered. */
   reading: Promise<void> = Promise.resolve()
+  /** Called when a job ignores its abort: none does, unless a test says so. */
+  onStuck = () => refuse()
 
   /** A further engine, with what it began and what it was told to stop. */
   join(beforeStart?: () => void) {
     const began: string[] = []
     const aborted: string[] = []
-    const release = new Map<string, () => void>()
+    const release = new Map<string, (() => void)[]>()
     const work = defineKind({
       name: 'work',
       spec: z.strictObject({}),
       run: ({ name = '' }, { signal }) =>
         new Promise((resolve, reject) => {
           began.push(name)
-          release.set(name, () => resolve(name))
+          release.set(name, [...(release.get(name) ?? []), () => resolve(name)])
           signal.addEventListener('abort', () => {
             aborted.push(name)
-            reject(signal.reason)
+            if (!name.startsWith('deaf')) reject(signal.reason)
           })
         }),
     })
-    const refuse = () => {
-      throw new Error('Nothing of the sort was to happen.')
-    }
     const engine = new LocalEngine({
       vault: new Vault([Buffer.alloc(32, 'key')]),
       store: this.#slow(this.store),
@@ -55,10 +54,13 @@ class Shared implements AsyncDisposable {
       retentionMs: 1_000,
       durable: true,
       beforeStart,
-      events: { stuck: refuse, commitFailed: refuse, retentionFailed: refuse, secretUnreadable: refuse },
+      events: { stuck: () => this.onStuck(), commitFailed: refuse, retentionFailed: refuse, secretUnreadable: refuse },
     })
     this.engines.push(engine)
-    return { engine, began, aborted, finish: (name: string) => release.get(name)?.() }
+    const finish = (name: string) => {
+      for (const end of release.get(name) ?? []) end()
+    }
+    return { engine, began, aborted, finish }
   }
 
   async submit(engine: LocalEngine, names: string[], options: SubmitOptions = {}): Promise<string> {
@@ -95,6 +97,10 @@ class Shared implements AsyncDisposable {
       },
     })
   }
+}
+
+function refuse(): void {
+  throw new Error('Nothing of the sort was to happen.')
 }
 
 async function settled(): Promise<void> {
@@ -275,6 +281,46 @@ describe('a tenant that is lost', () => {
     const log = await shared.log(id)
     expect(log.filter((each) => each.startsWith('job.succeeded'))).toHaveLength(3)
     expect(log.at(-1)).toBe('batch.drained')
+  })
+
+  it.each([1, 2])(
+    'and taken up again by the same engine, lost %d times: starts nothing before the last attempt has stopped',
+    async (times) => {
+      await using shared = new Shared()
+      const here = shared.join()
+      await shared.submit(here.engine, ['deaf', 'b'])
+
+      for (let nth = 0; nth < times; nth++) here.engine.tenancy.lose(ACME)
+      const adopted = here.engine.tenancy.adopt(ACME)
+      await settled()
+      await shared.clock.elapse(4_999)
+      expect(here.began).toEqual(['deaf', 'b'])
+
+      here.finish('deaf')
+      expect(await adopted).toBe(1)
+      await settled()
+      expect(here.began.slice(2).toSorted()).toEqual(['b', 'deaf'])
+      for (const name of ['deaf', 'b']) here.finish(name)
+      await settled()
+    },
+  )
+
+  it('and taken up again waits no longer than a job may take to stop', async () => {
+    await using shared = new Shared()
+    let stuck = 0
+    shared.onStuck = () => void stuck++
+    const here = shared.join()
+    await shared.submit(here.engine, ['deaf'])
+
+    here.engine.tenancy.lose(ACME)
+    const adopted = here.engine.tenancy.adopt(ACME)
+    await shared.clock.elapse(5_000)
+
+    expect(await adopted).toBe(1)
+    await settled()
+    expect([here.began, stuck]).toEqual([['deaf', 'deaf'], 1])
+    here.finish('deaf')
+    await settled()
   })
 })
 
