@@ -27,11 +27,15 @@ export class OnceOnly {
   async run<T>(id: string, hold: Hold | undefined, submit: (hold: Hold | undefined) => Promise<T>): Promise<T> {
     if (this.#closed.has(id) || this.#underWay.has(id)) throw refused()
     const stop = new AbortController()
-    const submitted = submit(hold && withSignal(hold, stop.signal))
+    const left = () => stop.abort(hold?.signal?.reason)
+    if (hold?.signal?.aborted) left()
+    hold?.signal?.addEventListener('abort', left, { once: true })
+    const submitted = submit(hold && { ...hold, signal: stop.signal })
     this.#underWay.set(id, { stop, ended: submitted.catch(() => undefined) })
     try {
       return await submitted
     } finally {
+      hold?.signal?.removeEventListener('abort', left)
       this.#underWay.delete(id)
     }
   }
@@ -45,10 +49,6 @@ export class OnceOnly {
     found?.stop.abort()
     await found?.ended
   }
-}
-
-function withSignal(hold: Hold, signal: AbortSignal): Hold {
-  return { ...hold, signal: hold.signal === undefined ? signal : AbortSignal.any([hold.signal, signal]) }
 }
 
 function refused(): OverloadedError {
