@@ -16,7 +16,8 @@ import type { Hosts } from './hosts.ts'
 import { Idle } from './idle.ts'
 import { Journal } from './journal.ts'
 import type { LiveBatch } from './live-batch.ts'
-import type { BatchQueue, TenantQueue } from './queues.ts'
+import { LiveIndex } from './live-index.ts'
+import type { TenantQueue } from './queues.ts'
 import { StartRate } from './rate.ts'
 import { recordOf, startedRecord } from './records.ts'
 import { Slots } from './slots.ts'
@@ -65,8 +66,7 @@ export class Runtime {
   readonly #beforeStart: () => void
   readonly #traces: EngineTraces | undefined
   readonly #startedAt: number
-  readonly #live = new Map<string, LiveBatch>()
-  readonly #byQueue = new Map<BatchQueue, LiveBatch>()
+  readonly #live = new LiveIndex()
   #abandoned = false
   /** Attempts whose work has not stopped. */
   #running = 0
@@ -163,8 +163,7 @@ export class Runtime {
       this.#drop(live)
       throw live.tenant.moved !== false ? new TenantMovedError() : new NotFoundError()
     }
-    this.#live.set(live.id, live)
-    this.#byQueue.set(live.queue, live)
+    this.#live.add(live)
     live.tenant.queued += live.core.counts[Job.queued]
     live.tenant.live.batches++
     live.tenant.live.headerChars += live.headerChars
@@ -253,7 +252,7 @@ export class Runtime {
    */
   async discard(tenant: Tenant): Promise<void> {
     this.fair.refresh(tenant.queue)
-    const lives = [...this.#live.values()].filter((live) => live.tenant === tenant)
+    const lives = [...this.#live.ofTenant(tenant)]
     const now = this.clock.now()
     const cause = tenant.moved === false ? 'batch_cancel' : 'shutdown'
     for (const live of lives) {
@@ -308,7 +307,7 @@ export class Runtime {
   /** One job in its slot. p-queue gives the slot on when the returned promise settles. */
   async #run({ batch, index }: Grant, place?: Place): Promise<void> {
     this.#beforeStart()
-    const live = this.#byQueue.get(batch)
+    const live = this.#live.ofQueue(batch)
     if (live === undefined) return
     const { tenant } = live
     // It moved at this very moment: nothing more of it starts here.
@@ -376,9 +375,7 @@ export class Runtime {
 
   #drop(live: LiveBatch): void {
     live.close()
-    // A tenant that was taken up again at once has the same batch anew.
-    if (this.#live.get(live.id) === live) this.#live.delete(live.id)
-    if (this.#byQueue.delete(live.queue)) this.#leave(live)
+    if (this.#live.delete(live)) this.#leave(live)
     this.fair.forget(live.queue)
     const { parked } = live.queue
     for (let lane = parked.peek(); lane !== undefined; lane = parked.peek()) parked.remove(lane)

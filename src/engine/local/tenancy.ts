@@ -41,8 +41,8 @@ export class Tenancy {
 
   /** Whether the tenant has a batch here that has not drained. */
   hasWork(tenantId: string): boolean {
-    for (const live of this.#runtime.values()) if (live.tenant.id === tenantId && !live.tenant.deleted) return true
-    return false
+    const { deleted, live } = this.#tenants.look(tenantId)
+    return !deleted && live.batches > 0
   }
 
   /**

@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import type { SubmitOptions } from '../../../src/engine/engine.ts'
 import type { AwayAttempt } from '../../../src/engine/local/attempts.ts'
 import { LocalEngine } from '../../../src/engine/local/engine.ts'
+import { LiveIndex } from '../../../src/engine/local/live-index.ts'
 import { TenantMovedError } from '../../../src/errors.ts'
 import { defineKind } from '../../../src/jobs/custom.ts'
 import { type CommonSpec, type JobKind, StopReason } from '../../../src/jobs/kind.ts'
@@ -210,6 +211,20 @@ describe('a tenant that is lost', () => {
     await there.engine.tenancy.adopt(ACME)
     await settled()
     expect(there.began.toSorted()).toEqual(['a', 'b'])
+  })
+
+  it('is stopped, and asked for its work, without a look at the batches of others', async () => {
+    await using shared = new Shared()
+    const here = shared.join()
+    await shared.submit(here.engine, ['a'])
+    using all = vi.spyOn(LiveIndex.prototype, 'values')
+
+    expect(here.engine.tenancy.hasWork(ACME)).toBe(true)
+    here.engine.tenancy.lose(ACME)
+    expect([here.aborted, here.engine.tenancy.hasWork(ACME)]).toEqual([['a'], false])
+    await settled()
+
+    expect(all).not.toHaveBeenCalled()
   })
 
   it('while it is taken up: nothing of it runs here', async () => {
