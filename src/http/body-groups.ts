@@ -8,6 +8,9 @@ export interface GroupPlace {
   from: number
 }
 
+/** Parses one text; `place` is null for a whole body, or one without the entries. */
+export type ParseText = (bytes: Buffer, place: GroupPlace | null) => unknown
+
 /**
  * Parses a body whose array is long, a group of its entries at each step: what `JSON.parse` gives of the whole, in short turns. The body must be JSON, and the
  * seams its own.
@@ -15,15 +18,14 @@ export interface GroupPlace {
 export class GroupParse {
   readonly #bytes: Buffer
   readonly #seams: Seams
-  readonly #parse: (bytes: Buffer, place: GroupPlace | null) => unknown
+  readonly #parse: ParseText
   #cut: number
   #next = 0
   #body: unknown
   #member = ''
   #entries: unknown[] | null = null
 
-  /** @param parse - `place` is null for the body without the entries. */
-  constructor(bytes: Buffer, seams: Seams, parse: (bytes: Buffer, place: GroupPlace | null) => unknown) {
+  constructor(bytes: Buffer, seams: Seams, parse: ParseText) {
     this.#bytes = bytes
     this.#seams = seams
     this.#parse = parse

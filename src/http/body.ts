@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Turns } from '../json/turns.ts'
-import { GroupParse, type GroupPlace } from './body-groups.ts'
+import { GroupParse, type GroupPlace, type ParseText } from './body-groups.ts'
 import { flawOf, malformed, SCAN_ABOVE_BYTES, scanInTurns, workInTurns } from './body-scan.ts'
 import { EdgeError } from './errors.ts'
 
@@ -22,19 +22,18 @@ export function takeJsonOnly(app: FastifyInstance, turns = new Turns()): void {
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     const bytes = body as Buffer // `parseAs` says so.
     if (bytes.length === 0) return done(null, undefined)
-    const parsed: ParseText = (part, place = null) => textParsed(parse, request, part, place)
+    const parsed: ParseText = (part, place) => textParsed(parse, request, part, place)
     parseInTurns(turns, request, bytes, parsed).then((value) => done(null, value), done)
   })
 }
 
-type ParseText = (bytes: Buffer, place?: GroupPlace | null) => unknown
 type FastifyParser = ReturnType<FastifyInstance['getDefaultJsonParser']>
 
 /** A small body at once; a large one when it was looked at, and the entries of a long array a group at a time. */
 async function parseInTurns(turns: Turns, request: FastifyRequest, bytes: Buffer, parse: ParseText): Promise<unknown> {
-  if (bytes.length <= SCAN_ABOVE_BYTES) return parse(bytes)
+  if (bytes.length <= SCAN_ABOVE_BYTES) return parse(bytes, null)
   const seams = await scanInTurns(turns, request, bytes)
-  if (seams === null) return parse(bytes)
+  if (seams === null) return parse(bytes, null)
   const groups = new GroupParse(bytes, seams, parse)
   await workInTurns(turns, request, () => groups.step())
   return groups.body

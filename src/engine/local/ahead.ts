@@ -23,23 +23,20 @@ export interface AheadOptions {
  * ended: an abort stops the writing, and the attempt has unwound. What the store cannot take now goes with the record, which is tried until it can.
  */
 export function writeAhead(end: AttemptEnd, options: AheadOptions): EndOnRecord | Promise<EndOnRecord> {
-  if (end.type === 'unwound' || end.result === null || typeof end.result === 'string') return end
-  if (options.store.putAhead === undefined || lengthOf(end.result) <= AHEAD_BYTES) return end
-  return written(end, end.result, options)
+  if (!isInPieces(end) || options.store.putAhead === undefined || lengthOf(end.result) <= AHEAD_BYTES) return end
+  return written(end, options)
 }
 
-/** Whether it is one text, as nearly all are: there is nothing to write ahead then. */
-export function isShort(end: AttemptEnd): end is AttemptEnd & EndOnRecord {
-  return end.type === 'unwound' || end.result === null || typeof end.result === 'string'
+type EndInPieces = Exclude<AttemptEnd, { type: 'unwound' }> & { result: JsonPieces }
+
+/** Whether its result is long. Of nearly all it is one text, and there is nothing to write ahead. */
+export function isInPieces(end: AttemptEnd): end is EndInPieces {
+  return end.type !== 'unwound' && end.result !== null && typeof end.result !== 'string'
 }
 
-async function written(
-  end: Exclude<AttemptEnd, { type: 'unwound' }>,
-  pieces: JsonPieces,
-  { store, no, index, signal }: AheadOptions,
-): Promise<EndOnRecord> {
+async function written(end: EndInPieces, { store, no, index, signal }: AheadOptions): Promise<EndOnRecord> {
   try {
-    const ahead = await store.putAhead?.(no, index, pieces, signal)
+    const ahead = await store.putAhead?.(no, index, end.result, signal)
     return ahead === undefined ? end : { ...end, result: ahead }
   } catch {
     return signal.aborted ? { type: 'unwound' } : end

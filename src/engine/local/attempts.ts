@@ -6,7 +6,7 @@ import { Halt } from '../../halt.ts'
 import { type AttemptEnd, bounded, failure, runAttempt } from '../../jobs/attempt.ts'
 import { type CommonSpec, type JobKind, StopReason, type StorageBound } from '../../jobs/kind.ts'
 import type { BatchNo, Store } from '../../store/store.ts'
-import { type EndOnRecord, isShort, writeAhead } from './ahead.ts'
+import { type EndOnRecord, isInPieces, writeAhead } from './ahead.ts'
 import { type AttemptFacts, contextOf, type Running } from './context.ts'
 import type { LiveBatch } from './live-batch.ts'
 import type { Tenant } from './tenants.ts'
@@ -139,7 +139,7 @@ export async function attempt(
       const trace = services.traces?.attempt(facts, kind.name)
       const end = await runAttempt(kind, spec, contextOf(services, { kind, spec }, facts, running, trace), over)
       trace?.end(end, running.halt)
-      return isShort(end) ? end : await writeAhead(end, { ...services, no: live.no, index, signal: running.signal })
+      return isInPieces(end) ? await writeAhead(end, { ...services, no: live.no, index, signal: running.signal }) : end
     }
     const end = await place.run({ ...facts, no: live.no, onRestart }, running.signal)
     // What the tenant keeps is known here alone.

@@ -5,6 +5,9 @@ import { JOBS_PER_BATCH } from '../store.ts'
 /** Bytes of a part of a long result: some milliseconds on most disks, which is what a commit beside it waits for at most. */
 export const PART_BYTES = 524_288
 
+/** Parts that one step of deleting a batch takes. */
+const PURGED_AT_ONCE = 32
+
 /** A text in parts of {@link PART_BYTES} but for the last; a character may begin in one and end in the next. */
 export function* partsOf(pieces: JsonPieces): Generator<Uint8Array> {
   let part: Uint8Array[] = []
@@ -90,8 +93,7 @@ export class PartsWriter {
 
   /** Some of the parts of a batch that is deleted: a few milliseconds. Returns how many. */
   purge(no: number): number {
-    const limit = 32
-    return Number(this.#dropSome.run(no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH, limit).changes)
+    return Number(this.#dropSome.run(no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH, PURGED_AT_ONCE).changes)
   }
 }
 
