@@ -5,6 +5,7 @@ import { lengthOf } from '../../json/raw.ts'
 import { TenantsNotWrittenError } from '../../store/error.ts'
 import type { CommitGroup, JobRecord, NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { LiveBatch } from './live-batch.ts'
+import { Pace } from './pace.ts'
 
 /** What has changed of one batch since the last commit. */
 interface Changes {
@@ -34,6 +35,8 @@ interface Group {
   changes: Map<LiveBatch, Changes>
   jobs: NewJobs[]
   waiting: Waiting[]
+  /** Somebody waits for it, or is likely to. */
+  urgent: boolean
 }
 
 /** Whoever waits for a commit. */
@@ -53,6 +56,7 @@ export class Journal {
   readonly #onPublished: (live: LiveBatch, seq: number) => void
   readonly #retry: () => Promise<void>
   readonly #onFailure: (error: unknown) => void
+  readonly #pace: Pace
   #group = newGroup()
   /** What is being written now. */
   #inFlight: Group | null = null
@@ -64,13 +68,16 @@ export class Journal {
   /**
    * @param options.onPublished - After each commit, for each batch that changed, with its newest event in it.
    * @param options.retry - Resolves when a failed commit is to be tried again.
+   * @param options.pace - Default: one of its own, in real time.
    */
   constructor(options: {
     store: Pick<Store, 'commit'>
     onPublished: (live: LiveBatch, seq: number) => void
     onFailure: (error: unknown) => void
     retry: () => Promise<void>
+    pace?: Pace
   }) {
+    this.#pace = options.pace ?? new Pace()
     this.#store = options.store
     this.#onPublished = options.onPublished
     this.#onFailure = options.onFailure
@@ -85,12 +92,14 @@ export class Journal {
   /** Try no failed commit again. May be called twice. */
   close(): void {
     this.#closed = true
+    this.#hurry()
   }
 
   /** Write a new batch with its jobs and what is already logged of it. @throws {OverloadedError} nothing of it was written. */
   enter(live: LiveBatch, batch: NewBatch, jobs: NewJobs): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#group.entries.push({ live, batch, jobs, resolve, reject })
+      this.#hurry()
       this.#wake()
     })
   }
@@ -103,6 +112,7 @@ export class Journal {
 
   log(live: LiveBatch, entry: LogEntry): void {
     this.#changesOf(live).entries.push(entry)
+    if (entry.type === 'batch.settled' || entry.type === 'batch.drained') this.#hurry()
   }
 
   record(live: LiveBatch, record: JobRecord): void {
@@ -122,7 +132,9 @@ export class Journal {
   /** Resolves when everything up to now is on disk. */
   committed(): Promise<void> {
     const group = this.#newest
-    return group === null ? Promise.resolve() : new Promise((done) => group.waiting.push({ done }))
+    if (group === null) return Promise.resolve()
+    this.#hurry()
+    return new Promise((done) => group.waiting.push({ done }))
   }
 
   /**
@@ -133,6 +145,7 @@ export class Journal {
     if (!this.#healthy) return Promise.reject(unrecorded())
     const group = this.#newest
     if (group === null) return Promise.resolve()
+    this.#hurry()
     return new Promise((done, failed) => group.waiting.push({ done, failed }))
   }
 
@@ -153,7 +166,19 @@ export class Journal {
 
   /** Not at once: what the same turn of the event loop changes as well goes along. */
   #wake(): void {
-    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#writeAll())
+    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#writeInTurn())
+  }
+
+  /** The group that is gathered now is not to wait for more. */
+  #hurry(): void {
+    this.#group.urgent = true
+    this.#pace.hurry()
+  }
+
+  async #writeInTurn(): Promise<void> {
+    const turn = this.#group.urgent ? null : this.#pace.turn()
+    if (turn !== null) await turn
+    await this.#writeAll()
   }
 
   /** Write group after group until nothing is left to write. `#writing` is the newest group's. */
@@ -161,6 +186,7 @@ export class Journal {
     const group = this.#group
     this.#group = newGroup()
     this.#inFlight = group
+    this.#pace.begins(recordsOf(group))
     await this.#write(group)
     this.#inFlight = null
     this.#writing = null
@@ -173,7 +199,7 @@ export class Journal {
   }
 
   #wakeNow(): void {
-    this.#writing = this.#writeAll()
+    this.#writing = this.#writeInTurn()
   }
 
   async #write(group: Group): Promise<void> {
@@ -249,7 +275,13 @@ function bytesOf({ result, error }: JobRecord): number {
 }
 
 function newGroup(): Group {
-  return { entries: [], changes: new Map(), jobs: [], waiting: [] }
+  return { entries: [], changes: new Map(), jobs: [], waiting: [], urgent: false }
+}
+
+function recordsOf({ changes }: Group): number {
+  let records = 0
+  for (const { records: single, runs } of changes.values()) records += single.size + runs.length
+  return records
 }
 
 function isEmpty(group: Group): boolean {

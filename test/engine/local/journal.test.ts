@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest'
+import type { LogEntry } from '../../../src/core/events.ts'
 import { step } from '../../../src/core/step.ts'
 import { Journal } from '../../../src/engine/local/journal.ts'
 import type { LiveBatch } from '../../../src/engine/local/live-batch.ts'
+import { Pace } from '../../../src/engine/local/pace.ts'
 import { OverloadedError } from '../../../src/errors.ts'
 import { TenantsNotWrittenError } from '../../../src/store/error.ts'
 import type { CommitGroup, Store } from '../../../src/store/store.ts'
 import { batchRow, jobRows, recordRow } from '../../store/rows.ts'
-import { turn } from '../../support/fake-clock.ts'
+import { FakeClock, turn } from '../../support/fake-clock.ts'
 import { liveBatch } from './live.ts'
 
 /** A journal over a store whose commits end when the test says so. */
@@ -14,6 +16,7 @@ function start() {
   const commits: { group: CommitGroup; resolve: () => void; reject: (error: Error) => void }[] = []
   const events: string[] = []
   const retries: (() => void)[] = []
+  const clock = new FakeClock()
   const store = {
     commit(group: CommitGroup) {
       const done = Promise.withResolvers<void>()
@@ -27,12 +30,13 @@ function start() {
     onPublished: (live, seq) => events.push(`published ${live.no} up to ${seq}`),
     onFailure: (error) => events.push(`failed: ${String(error)}`),
     retry: () => new Promise((resolve) => retries.push(resolve)),
+    pace: new Pace(clock),
   })
   const retry = async () => {
     for (const again of retries.splice(0)) again()
     await turn()
   }
-  return { journal, commits, events, retry, retries }
+  return { journal, commits, events, retry, retries, clock }
 }
 
 type Started = ReturnType<typeof start>
@@ -453,3 +457,107 @@ describe('a journal of a tenant that another engine goes on with', () => {
     expect([over, commits.length, journal.healthy]).toEqual([true, 1, true])
   })
 })
+
+describe('a journal while jobs come and go in hundreds', () => {
+  /** One commit of a crowd is on disk, and there is something to write again. */
+  async function afterCrowd(live = liveBatch()) {
+    const started = start()
+    const { journal, commits } = started
+    crowd(journal, live)
+    await turn()
+    crowd(journal, live)
+    commits[0].resolve()
+    await turn()
+    return { ...started, live }
+  }
+
+  /** Records of so many jobs that others are to be expected. */
+  function crowd(journal: Journal, live: LiveBatch): void {
+    for (let index = 0; index < 32; index++) journal.record(live, recordRow(live.no, index))
+  }
+
+  it('begins the next commit ten milliseconds after the last, with the newest record of each job', async () => {
+    const { journal, commits, clock, live } = await afterCrowd()
+    clock.advance(9)
+    await turn()
+    expect(commits).toHaveLength(1)
+    journal.record(live, recordRow(live.no, 0, { attempts: 2 }))
+
+    clock.advance(1)
+    await turn()
+
+    expect(commits).toHaveLength(2)
+    expect(commits[1].group.records).toHaveLength(32)
+    expect(commits[1].group.records.find(({ index }) => index === 0)?.attempts).toBe(2)
+  })
+
+  it('counts them from the begin of a commit, not from its end', async () => {
+    const { journal, commits, clock } = start()
+    const live = liveBatch()
+    crowd(journal, live)
+    await turn()
+    crowd(journal, live)
+    clock.advance(10)
+
+    commits[0].resolve()
+    await turn()
+
+    expect(commits).toHaveLength(2)
+  })
+
+  it('writes what comes after a commit of few at once', async () => {
+    const { journal, commits } = start()
+    const live = liveBatch()
+    for (let index = 0; index < 31; index++) journal.record(live, recordRow(live.no, index))
+    await turn()
+    crowd(journal, live)
+
+    commits[0].resolve()
+    await turn()
+
+    expect(commits).toHaveLength(2)
+  })
+
+  it.each<[string, (journal: Journal, live: LiveBatch) => unknown]>([
+    ['a batch that enters', (journal) => journal.enter(liveBatch({ no: 2 }), batchRow(2), jobRows(2, 0, 1))],
+    ['who waits for a commit', (journal) => journal.committed()],
+    ['who waits for its being on record', (journal) => journal.recorded()],
+    ['the end of a batch', (journal, live) => journal.log(live, entryOf('batch.settled'))],
+    ['the last end in a batch', (journal, live) => journal.log(live, entryOf('batch.drained'))],
+  ])('does not keep %s waiting', async (_who, come) => {
+    const { journal, commits, live } = await afterCrowd()
+    expect(commits).toHaveLength(1)
+
+    void come(journal, live)
+    await turn()
+
+    expect(commits).toHaveLength(2)
+  })
+
+  it('does not keep who came during the commit waiting after it', async () => {
+    const { journal, commits } = start()
+    const live = liveBatch()
+    crowd(journal, live)
+    await turn()
+    crowd(journal, live)
+    journal.log(live, entryOf('batch.settled'))
+
+    commits[0].resolve()
+    await turn()
+
+    expect(commits).toHaveLength(2)
+  })
+
+  it('writes what it has at once when it is closed', async () => {
+    const { journal, commits } = await afterCrowd()
+
+    journal.close()
+    await turn()
+
+    expect(commits).toHaveLength(2)
+  })
+})
+
+function entryOf(type: 'batch.settled' | 'batch.drained'): LogEntry {
+  return { seq: 1, count: 1, type, at: 0, index: -1 }
+}
