@@ -46,6 +46,8 @@ function onlyFor(owner: string, policy: unknown, field: string, value: unknown):
 export function nameRules(jobs: unknown, fromStart: boolean): FieldError[] {
   if (!Array.isArray(jobs)) return []
   const names = jobs.map(nameOf)
+  // As mostly: there is nothing to compare.
+  if (names.every((name) => name === undefined)) return []
   const taken = new Map<string, number>()
   if (fromStart) for (const [index, name] of names.entries()) if (name === undefined) taken.set(`job-${index}`, index)
   return names.flatMap((name, index) => claim(taken, name, index))

@@ -1,5 +1,5 @@
 import type { LookupAddress } from 'node:dns'
-import { hostOfUrl, portOf } from '../url.ts'
+import { hasAuthority, hostOfUrl, plainAuthority, portOf } from '../url.ts'
 import { checkUrl, type Malformed } from './check-url.ts'
 import { type Denial, EgressDeniedError } from './denial.ts'
 import { EgressPolicy } from './policy.ts'
@@ -7,9 +7,6 @@ import type { EgressRules, EgressSettings } from './settings.ts'
 
 /** Told of every refusal that an attempt ran into: for the operator's log and for metrics. */
 export type OnDenied = (facts: { tenantId: string; kind: Denial['kind']; detail: string }) => void
-
-/** Scheme, host and port as most URLs have them: what a parser could read otherwise (user names, brackets, escapes) is not plain, nor is what is longer than any name or port. */
-const PLAIN_AUTHORITY = /^https?:\/\/[a-z0-9.-]{1,253}(?::\d{1,5})?(?=[/?#]|$)/i
 
 /** Authorities that are remembered. */
 const REMEMBERED = 1_024
@@ -21,6 +18,8 @@ export class Guard {
   readonly #onDenied: OnDenied
   /** The policy that let an authority out. */
   readonly #passed = new Map<string, EgressPolicy>()
+  /** The one that was asked for last, and passed. */
+  #last = { authority: '', policy: null as EgressPolicy | null }
 
   /** Without settings: public addresses only. @throws {EgressRulesError} naming every entry that cannot be used. */
   constructor(settings: EgressSettings = {}, onDenied: OnDenied = () => undefined) {
@@ -48,11 +47,11 @@ export class Guard {
    * depends on nothing but scheme, host and port, so the verdict on one URL is that on every other with the same ones.
    */
   passes(tenantId: string, text: string): boolean {
-    const authority = PLAIN_AUTHORITY.exec(text)?.[0]
-    if (authority === undefined) return this.checkUrl(tenantId, text) instanceof URL
     const policy = this.policyOf(tenantId)
-    if (this.#passed.get(authority) === policy) return true
-    const passes = this.checkUrl(tenantId, text) instanceof URL
+    if (this.#last.policy === policy && hasAuthority(text, this.#last.authority)) return true
+    const authority = plainAuthority(text)
+    if (authority === undefined) return this.checkUrl(tenantId, text) instanceof URL
+    const passes = this.#passed.get(authority) === policy || this.checkUrl(tenantId, text) instanceof URL
     if (passes) this.#remember(authority, policy)
     return passes
   }
@@ -60,6 +59,7 @@ export class Guard {
   #remember(authority: string, policy: EgressPolicy): void {
     if (this.#passed.size >= REMEMBERED) this.#passed.clear()
     this.#passed.set(authority, policy)
+    this.#last = { authority, policy }
   }
 
   /** One connection's questions, each under the policy of when it is asked. @throws {EgressDeniedError} when the URL itself is refused. */

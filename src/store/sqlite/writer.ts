@@ -1,12 +1,10 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { bytesOf, isAhead } from '../../json/raw.ts'
 import { packEntries } from '../entries.ts'
 import {
   type BatchHead,
   type BatchNo,
   type CommitGroup,
   JOBS_PER_BATCH,
-  type JobRecord,
   type KeyRow,
   type LogRows,
   type NewBatch,
@@ -16,8 +14,10 @@ import {
 } from '../store.ts'
 import { expireStep } from './expire.ts'
 import { buryTenant, lastDead } from './graves.ts'
+import { Many, places, type Row } from './many.ts'
 import { PartsWriter } from './parts.ts'
-import { BYTES, recordBytes, type StoredBytes, StoredCount, sumOf } from './stored.ts'
+import { RecordRows } from './record-rows.ts'
+import { BYTES, type StoredBytes, StoredCount, sumOf } from './stored.ts'
 
 /** Writes commit groups, one transaction each. Synchronous: it runs on the writer's thread. */
 export class SqliteWriter {
@@ -25,11 +25,15 @@ export class SqliteWriter {
   readonly #statements: Record<keyof typeof SQL, StatementSync>
   readonly #stored: StoredCount
   readonly #parts: PartsWriter
+  readonly #records: RecordRows
+  readonly #specs: Many
 
   constructor(database: DatabaseSync) {
     this.#database = database
     this.#stored = new StoredCount(database)
     this.#parts = new PartsWriter(database)
+    this.#records = new RecordRows(database, this.#stored)
+    this.#specs = new Many(database, addSpecs)
     // One statement for each key of SQL.
     this.#statements = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, database.prepare(sql)]),
@@ -42,7 +46,7 @@ export class SqliteWriter {
       for (const batch of group.batches) this.#addBatch(batch)
       for (const jobs of group.jobs) this.#addJobs(jobs)
       for (const head of group.heads) this.#setHead(head)
-      for (const record of group.records) this.#setRecord(record)
+      this.#records.set(group.records)
       for (const rows of group.logs) this.#addLog(rows)
       return this.#stored.settle()
     })
@@ -91,6 +95,7 @@ export class SqliteWriter {
       return written
     } catch (error) {
       this.#stored.forget()
+      this.#records.forget()
       // A full disk may have rolled back by itself.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       throw error
@@ -110,30 +115,14 @@ export class SqliteWriter {
 
   #addJobs({ no, from, kinds, names, specs }: NewJobs): void {
     const base = no * JOBS_PER_BATCH + from
-    const add = this.#statements.addSpec
-    this.#counted(no, this.#statements.specBytes, [base, base + specs.length], () => {
-      for (let i = 0; i < specs.length; i++) add.run(base + i, kinds[i], names[i], specs[i])
-    })
+    const rows = specs.map((spec, i): Row => [base + i, kinds[i], names[i], spec])
+    this.#counted(no, this.#statements.specBytes, [base, base + specs.length], () => this.#specs.run(rows))
   }
 
   #setHead({ no, state, seq, settledAt, drainedAt, facts }: BatchHead): void {
     this.#counted(no, this.#statements.headBytes, [no], () =>
       this.#statements.setHead.run(state, seq, settledAt, drainedAt, facts, no),
     )
-  }
-
-  #setRecord(record: JobRecord): void {
-    const { state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, error } = record
-    const { result, parts } = placed(record.result)
-    const base = record.no * JOBS_PER_BATCH + record.index
-    const set = result instanceof Uint8Array ? this.#statements.setLongRecord : this.#statements.setRecord
-    const size = recordBytes(reason, result, error) + (parts ?? 0)
-    let more = 0
-    for (let id = base; id < base + record.count; id++) {
-      more += size - Number(this.#statements.recordBytes.get(id)?.bytes ?? 0)
-      set.run(id, state, attempts, startedAt, finishedAt, cause, reason, cancelRequests, result, error, parts)
-    }
-    this.#stored.ofBatch(record.no, more)
   }
 
   #addLog({ no, entries }: LogRows): void {
@@ -153,16 +142,10 @@ export class SqliteWriter {
   }
 }
 
-/** What goes into a record's own columns of its result. */
-function placed(result: JobRecord['result']): { result: string | Uint8Array | null; parts: number | null } {
-  if (result === null || typeof result === 'string') return { result, parts: null }
-  return isAhead(result) ? { result: null, parts: result.bytes } : { result: bytesOf(result), parts: null }
-}
-
-function setRecordTo(result: string): string {
-  return `INSERT OR REPLACE INTO records
-    (id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error, parts)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ${result}, ?, ?)`
+// Not OR REPLACE: that would also replace the job whose name is taken.
+function addSpecs(rows: number): string {
+  return `INSERT INTO specs (id, kind, name, spec) VALUES ${places(rows, 4)}
+    ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, spec = excluded.spec`
 }
 
 const SQL = {
@@ -173,17 +156,10 @@ const SQL = {
   // A deleted tenant of the same name may have left it.
   forgetDead: `DELETE FROM idempotency WHERE tenant_id = ?1 AND key = ?2 AND no <= ${lastDead('?1')}`,
   addLabel: 'INSERT INTO labels (tenant_id, key, value, no) VALUES (?, ?, ?, ?)',
-  // Not OR REPLACE: that would also replace the job whose name is taken.
-  addSpec: `INSERT INTO specs (id, kind, name, spec) VALUES (?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, spec = excluded.spec`,
   setHead: 'UPDATE batches SET state = ?, seq = ?, settled_at = ?, drained_at = ?, facts = ? WHERE no = ?',
-  setRecord: setRecordTo('?'),
-  // As text, which the bytes of a long one are.
-  setLongRecord: setRecordTo('CAST(? AS TEXT)'),
   addLog: `INSERT INTO log (no, seq, entries) VALUES (?, ?, ?) RETURNING ${BYTES.log} AS bytes`,
   headBytes: `SELECT ${BYTES.batches} AS bytes FROM batches WHERE no = ?`,
   specBytes: `SELECT ${sumOf('specs')} AS bytes FROM specs WHERE id >= ? AND id < ?`,
-  recordBytes: `SELECT ${BYTES.records} AS bytes FROM records WHERE id = ?`,
   keyed: `INSERT OR IGNORE INTO meta (key, value) VALUES ('keyed', 1)`,
   putTenant: 'INSERT OR REPLACE INTO tenants (id, settings, created_at) VALUES (?, ?, ?)',
   putKey: `INSERT OR REPLACE INTO keys (id, tenant_id, name, hash, scopes, created_at, expires_at, revoked_at)
