@@ -170,14 +170,15 @@ export function isReady(batch: Batch, index: number): boolean {
 
 /** Note why a job is to stop; of each sort the first is kept. */
 export function noteCause(batch: Batch, index: number, cause: Cause): void {
-  const byte = batch.causes[index]
+  noteCauses(batch, index, index + 1, cause)
+}
+
+/** Note why the jobs from `from` up to but not including `to` are to stop. */
+export function noteCauses({ causes }: Batch, from: number, to: number, cause: Cause): void {
   const cancel = CANCEL_CAUSES.indexOf(cause as CancelCause) + 1
-  if (cancel > 0) {
-    if ((byte & 15) === 0) batch.causes[index] = byte | cancel
-    return
-  }
-  const timeout = TIMEOUT_CAUSES.indexOf(cause as TimeoutCause) + 1
-  if (byte >> 4 === 0) batch.causes[index] = byte | (timeout << 4)
+  const bits = cancel > 0 ? cancel : (TIMEOUT_CAUSES.indexOf(cause as TimeoutCause) + 1) << 4
+  const sort = cancel > 0 ? 0x0f : 0xf0
+  for (let i = from; i < to; i++) if ((causes[i] & sort) === 0) causes[i] |= bits
 }
 
 /** The first cancel cause noted for a job, or null. */

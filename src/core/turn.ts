@@ -1,4 +1,4 @@
-import { type Batch, Flag, isReady, isShielded, liveJobs, noteCause, reasonOf } from './batch.ts'
+import { type Batch, Flag, isReady, isShielded, liveJobs, noteCause, noteCauses, reasonOf } from './batch.ts'
 import type { Effect, EventType, LogEntry, TimerKind } from './events.ts'
 import { outcomeOf } from './outcome.ts'
 import { type AbortCause, type Cause, isTerminal, Job } from './states.ts'
@@ -106,27 +106,39 @@ function releaseHeld(turn: Turn): void {
 /** End or stop every live job that is not deaf to `cause`, in input order: shutdown alone spares no shielded one. */
 export function stopJobs(turn: Turn, cause: AbortCause): void {
   const { batch } = turn
-  const isDeaf = (index: number) => cause !== 'shutdown' && isShielded(batch, index)
+  const deaf = cause === 'shutdown' ? 0 : Flag.shield
   let index = 0
   while (index < batch.total) {
-    if (isDeaf(index)) index++
-    else if (batch.states[index] === Job.queued) index = cancelQueuedRun(turn, index, cause, isDeaf)
+    if ((batch.flags[index] & deaf) !== 0) index++
+    else if (batch.states[index] === Job.queued) index = cancelQueuedRun(turn, index, cause, deaf)
     else stopJob(turn, index++, cause)
   }
 }
 
-function cancelQueuedRun(turn: Turn, from: number, cause: AbortCause, isDeaf: (index: number) => boolean): number {
+/** All at once: of a hundred thousand jobs, what is done for each is what everybody waits for. */
+function cancelQueuedRun(turn: Turn, from: number, cause: AbortCause, deaf: number): number {
   const { batch } = turn
-  let to = from
-  // A job that an interrupted attempt left in the queue has a record to keep, and so an event of its own.
-  const isRun = (index: number) => batch.attempts.get(from) === 0 && batch.attempts.get(index) === 0
-  for (; to < batch.total && batch.states[to] === Job.queued && !isDeaf(to) && (to === from || isRun(to)); to++) {
-    noteCause(batch, to, cause)
-    setState(batch, to, Job.cancelled)
-    disarm(turn, to)
-  }
+  const to = endOfRun(batch, from, deaf)
+  noteCauses(batch, from, to, cause)
+  cancelQueued(batch, from, to)
+  for (let i = from; i < to; i++) disarm(turn, i)
   log(turn, 'job.cancelled', from, { count: to - from, cause, reason: reasonOf(batch, from) })
   return to
+}
+
+/** The index after the queued jobs in a row that can share an event: one that an interrupted attempt left in the queue has a record to keep, and so an event of its own. */
+function endOfRun({ states, flags, attempts, total }: Batch, from: number, deaf: number): number {
+  let to = from + 1
+  if (attempts.get(from) !== 0) return to
+  while (to < total && states[to] === Job.queued && (flags[to] & deaf) === 0 && attempts.get(to) === 0) to++
+  return to
+}
+
+function cancelQueued(batch: Batch, from: number, to: number): void {
+  batch.counts[Job.queued] -= to - from
+  batch.counts[Job.cancelled] += to - from
+  batch.states.fill(Job.cancelled, from, to)
+  for (let i = from; i < to; i++) if ((batch.flags[i] & Flag.shield) === 0) batch.liveUnshielded--
 }
 
 /** Let the ready jobs in a range start, as few runs as possible. */
