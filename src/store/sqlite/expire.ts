@@ -28,7 +28,7 @@ export function expireStep(
   return (
     digOne(database, (rows) => hide(database, stored, rows, now)) +
     hideBatches(database, stored, drainedBefore, now) +
-    purgeOne(database, stored, parts) +
+    purge(database, stored, parts) +
     forget(database, stored, keysBefore, tombstonesBefore)
   )
 }
@@ -61,43 +61,65 @@ function unlabel(database: DatabaseSync, no: number, tenantId: string): void {
   for (const [key, value] of Object.entries(labels)) remove.run(tenantId, key, value, no)
 }
 
-function purgeOne(database: DatabaseSync, stored: StoredCount, parts: PartsWriter): number {
+/** Batches are purged until that was a step's work: of small ones, many. */
+function purge(database: DatabaseSync, stored: StoredCount, parts: PartsWriter): number {
+  let rows = 0
+  while (rows < ROWS) {
+    const gone = purgeOne(database, stored, parts, ROWS - rows)
+    if (gone === 0) break
+    rows += gone
+  }
+  return rows
+}
+
+/** Of one batch at most `most` rows of each table. Returns how much of a step that was, 0 when there is nothing to purge. */
+function purgeOne(database: DatabaseSync, stored: StoredCount, parts: PartsWriter, most: number): number {
   const tombstone = database.prepare('SELECT no, tenant_id FROM tombstones WHERE purged = 0 LIMIT 1').get()
   if (tombstone === undefined) return 0
   const no = Number(tombstone.no)
-  const dropped = parts.purge(no)
-  if (dropped > 0) return dropped
-  const [from, to] = [no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH]
-  const gone: Gone[] = []
-  for (const table of ['specs', 'records'] as const) {
-    const rows = `SELECT id FROM ${table} WHERE id >= ? AND id < ? LIMIT ${ROWS}`
-    gone.push(
-      ...remove(database, `DELETE FROM ${table} WHERE id IN (${rows}) RETURNING ${BYTES[table]} AS bytes`, from, to),
-    )
-  }
-  const rows = `SELECT seq FROM log WHERE no = ? LIMIT ${ROWS}`
-  gone.push(
-    ...remove(database, `DELETE FROM log WHERE no = ? AND seq IN (${rows}) RETURNING ${BYTES.log} AS bytes`, no, no),
-  )
-  const bytes = gone.reduce((sum, row) => sum + Number(row.bytes), 0)
+  // Of these, a few are as much as all rows.
+  if (parts.purge(no) > 0) return ROWS
+  const gone = [rowsOf(database, 'specs', no, most), rowsOf(database, 'records', no, most), logOf(database, no, most)]
+  const bytes = gone.flat().reduce((sum, row) => sum + Number(row.bytes), 0)
   stored.ofTenant(String(tombstone.tenant_id), no, -bytes)
-  if (gone.length === 0) database.prepare('UPDATE tombstones SET purged = 1 WHERE no = ?').run(no)
+  if (gone.every(({ length }) => length < most))
+    database.prepare('UPDATE tombstones SET purged = 1 WHERE no = ?').run(no)
   // The tombstone itself was a step.
-  return gone.length + 1
+  return gone.flat().length + 1
+}
+
+function rowsOf(database: DatabaseSync, table: 'specs' | 'records', no: number, most: number): Gone[] {
+  const rows = `SELECT id FROM ${table} WHERE id >= ? AND id < ? LIMIT ?`
+  const sql = `DELETE FROM ${table} WHERE id IN (${rows}) RETURNING ${BYTES[table]} AS bytes`
+  return remove(database, sql, no * JOBS_PER_BATCH, (no + 1) * JOBS_PER_BATCH, most)
+}
+
+function logOf(database: DatabaseSync, no: number, most: number): Gone[] {
+  const rows = 'SELECT seq FROM log WHERE no = ? LIMIT ?'
+  return remove(
+    database,
+    `DELETE FROM log WHERE no = ? AND seq IN (${rows}) RETURNING ${BYTES.log} AS bytes`,
+    no,
+    no,
+    most,
+  )
 }
 
 function forget(database: DatabaseSync, stored: StoredCount, keysBefore: number, tombstonesBefore: number): number {
   const keys = `SELECT tenant_id, key FROM idempotency WHERE created_at < ? LIMIT ${ROWS}`
   const used = `DELETE FROM idempotency WHERE (tenant_id, key) IN (${keys})`
-  const old = `SELECT no FROM tombstones WHERE purged = 1 AND deleted_at < ? LIMIT ${ROWS}`
-  const tombstones = `DELETE FROM tombstones WHERE no IN (${old})`
   const gone = [
     ...remove(database, `${used} RETURNING tenant_id, no, ${BYTES.idempotency} AS bytes`, keysBefore),
-    ...remove(database, `${tombstones} RETURNING tenant_id, no, ${BYTES.tombstones} AS bytes`, tombstonesBefore),
+    ...remove(database, FORGET_TOMBSTONES, tombstonesBefore),
   ]
   for (const { tenant_id, no, bytes } of gone) stored.ofTenant(String(tenant_id), Number(no), -Number(bytes))
   return gone.length
 }
+
+/** SQL: some of the tombstones from before a moment. It is asked at each step, and there are as many as batches were deleted in a week. */
+export const FORGET_TOMBSTONES = `DELETE FROM tombstones
+  WHERE no IN (SELECT no FROM tombstones WHERE purged = 1 AND deleted_at < ? LIMIT ${ROWS})
+  RETURNING tenant_id, no, ${BYTES.tombstones} AS bytes`
 
 /** What a deleted row said of itself. */
 type Gone = Record<string, SQLOutputValue>

@@ -65,4 +65,8 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE parts (id INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (id, part));
   ALTER TABLE records ADD COLUMN parts INTEGER;
   `,
+  `
+  -- Which tombstones are old enough to go: there are as many as batches were deleted in a week.
+  CREATE INDEX tombstones_age ON tombstones (deleted_at) WHERE purged = 1;
+  `,
 ]

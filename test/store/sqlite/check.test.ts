@@ -1,10 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { StoreUnusableError } from '../../../src/errors.ts'
 import { checkStore } from '../../../src/store/sqlite/check.ts'
 import { MIGRATIONS } from '../../../src/store/sqlite/migrations.ts'
 import { DATABASE_FILE } from '../../../src/store/sqlite/open.ts'
+import { startReopenable } from '../../restart/reopen.ts'
+import { sleepFor } from '../../support/service.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { submission } from '../rows.ts'
 import { brokenCopy, crashedStore, problemsOf, withDatabase } from './check-store.ts'
@@ -39,10 +41,27 @@ describe('a check of a store', () => {
     while ((await sqlite.expire(step)) > 0) found.push(problemsOf(copy.file))
     await sqlite.close()
 
-    expect(found.length).toBeGreaterThan(10)
+    expect(found.length).toBeGreaterThan(0)
     expect(found.flat()).toEqual([])
     expect(checkStore(copy.file)).toMatchObject({ batches: 3, found: 0 })
   })
+
+  it('finds nothing wrong in the middle of what is deleted in several steps', async () => {
+    using dir = tempDir()
+    await using world = await startReopenable()
+    for (let i = 0; i < 2; i++)
+      await world.me.run({ jobs: Array.from({ length: 3_000 }, (_, job) => sleepFor(0, { name: `job ${job}` })) })
+    cpSync(world.image(), dir.path, { recursive: true })
+    const sqlite = await openSqlite(dir.path)
+    const step = { now: 2e12, drainedBefore: 2e12, keysBefore: 0, tombstonesBefore: 0 }
+
+    const found: string[][] = []
+    while ((await sqlite.expire(step)) > 0) found.push(problemsOf(join(dir.path, DATABASE_FILE)))
+    await sqlite.close()
+
+    expect(found.length).toBeGreaterThan(3)
+    expect(found.flat()).toEqual([])
+  }, 30_000)
 })
 
 describe('a check', () => {

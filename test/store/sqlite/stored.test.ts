@@ -185,7 +185,7 @@ const TENANTS = ['acme', 'other']
 const text = fc.string({ unit: 'binary', maxLength: 20 })
 
 const enter = fc
-  .tuple(fc.constantFrom(...TENANTS), fc.nat(4), text, fc.boolean())
+  .tuple(fc.constantFrom(...TENANTS), fc.nat(40), text, fc.boolean())
   .map(([tenantId, count, answer, keyed]) => async (world: World) => {
     const no = ++world.lastNo
     const idempotency = keyed ? { key: `k${no}`, hash: 'h', answer } : undefined
@@ -201,7 +201,9 @@ const changed = (change: (no: number, count: number, text: string) => CommitGrou
     if (ends) world.live.delete(no)
   })
 const record = changed((no, count, result) => group({ records: count ? [recordRow(no, 0, { count, result })] : [] }))
-const respec = changed((no, count, spec) => group({ jobs: count ? [{ ...jobRows(no, 0, 1), specs: [spec] }] : [] }))
+const respec = changed((no, count, spec) =>
+  group({ jobs: count ? [{ ...jobRows(no, 0, count), specs: Array(count).fill(spec) }] : [] }),
+)
 const head = changed((no, _, facts) => group({ heads: [headRow(no, { facts })] }))
 const seqs = (function* () {
   for (let seq = 100; ; seq++) yield seq
