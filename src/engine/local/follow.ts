@@ -34,14 +34,14 @@ export class Follower {
 
   /** Resolves when the batch's outcome is known and on disk, or at the timeout, or when a signal aborts. */
   async untilSettled(live: LiveBatch, timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    await this.#until(live, () => live.core.outcome !== null, timeoutMs, signal)
+    await this.#until(live, () => live.core.outcome !== null, timeoutMs, { signal })
     await this.#recorded()
   }
 
   /** asyncio.wait over the jobs that the batch has now; resolves at the condition, at the timeout, or when a signal aborts. */
   async wait(live: LiveBatch, returnWhen: ReturnWhen, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const { total } = live.core
-    await this.#until(live, () => isMet(live, total, returnWhen), timeoutMs, signal)
+    await this.#until(live, () => isMet(live, total, returnWhen), timeoutMs, { signal, watches: true })
     await this.#recorded()
   }
 
@@ -99,7 +99,7 @@ export class Follower {
     const left = this.#streams.left(deadline)
     if (left === 0) return await this.#streams.lastLine(row)
     const live = this.#runtime.find(row.tenantId, row.id)
-    if (live !== null) await this.#until(live, () => live.publishedSeq > after, left, signal)
+    if (live !== null) await this.#until(live, () => live.publishedSeq > after, left, { signal, watches: true })
     return null
   }
 
@@ -130,8 +130,13 @@ export class Follower {
     }
   }
 
-  /** Resolves when `condition` holds after a commit, or holds now; or at the timeout; or when a signal aborts. */
-  #until(live: LiveBatch, condition: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+  /** Resolves when `condition` holds after a commit, or holds now; or at the timeout; or when a signal aborts. `watches`: any job's end may make it hold. */
+  #until(
+    live: LiveBatch,
+    condition: () => boolean,
+    timeoutMs: number,
+    { signal, watches = false }: { signal?: AbortSignal | undefined; watches?: boolean },
+  ): Promise<void> {
     if (condition() || signal?.aborted || this.#shutdown.aborted || timeoutMs <= 0) return Promise.resolve()
     return new Promise((resolve) => {
       const dueAt = this.#clock.now() + timeoutMs
@@ -149,7 +154,7 @@ export class Follower {
       }
       let timer = this.#clock.after(Math.ceil(Math.min(timeoutMs, 2 ** 31 - 1)), onTimer)
       const stayOn = this.#streams.onShutdown(finish)
-      const stopListening = live.onPublish(() => (condition() || live.tenant.deleted) && finish())
+      const stopListening = live.onPublish(() => (condition() || live.tenant.deleted) && finish(), watches)
       signal?.addEventListener('abort', finish, { once: true })
     })
   }

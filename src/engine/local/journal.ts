@@ -3,6 +3,7 @@ import { factsOf, stateName } from '../../core/facts.ts'
 import { OverloadedError } from '../../errors.ts'
 import { lengthOf } from '../../json/raw.ts'
 import { TenantsNotWrittenError } from '../../store/error.ts'
+import { isCompletion } from '../../store/render.ts'
 import type { CommitGroup, JobRecord, NewBatch, NewJobs, Store } from '../../store/store.ts'
 import type { LiveBatch } from './live-batch.ts'
 import { Pace } from './pace.ts'
@@ -112,7 +113,7 @@ export class Journal {
 
   log(live: LiveBatch, entry: LogEntry): void {
     this.#changesOf(live).entries.push(entry)
-    if (entry.type === 'batch.settled' || entry.type === 'batch.drained') this.#hurry()
+    if (isAwaited(live, entry)) this.#hurry()
   }
 
   record(live: LiveBatch, record: JobRecord): void {
@@ -133,7 +134,7 @@ export class Journal {
   committed(): Promise<void> {
     const group = this.#newest
     if (group === null) return Promise.resolve()
-    this.#hurry()
+    if (group === this.#group) this.#hurry()
     return new Promise((done) => group.waiting.push({ done }))
   }
 
@@ -145,7 +146,7 @@ export class Journal {
     if (!this.#healthy) return Promise.reject(unrecorded())
     const group = this.#newest
     if (group === null) return Promise.resolve()
-    this.#hurry()
+    if (group === this.#group) this.#hurry()
     return new Promise((done, failed) => group.waiting.push({ done, failed }))
   }
 
@@ -257,6 +258,12 @@ export class Journal {
       }
     }
   }
+}
+
+/** Whether somebody may be waiting for this to be shown: for the end of a batch, or of any job of one that is watched. */
+function isAwaited(live: LiveBatch, { type }: LogEntry): boolean {
+  if (type === 'batch.settled' || type === 'batch.drained') return true
+  return live.isWatched && isCompletion(type)
 }
 
 function refuse({ changes }: Group, { live, reject }: Entry, cause: unknown): void {

@@ -38,6 +38,7 @@ export class LiveBatch implements TimerOwner {
   readonly #armed = new Map<number, Timer>()
   readonly #onDue: (live: LiveBatch, kind: TimerKind, index: number) => void
   readonly #listeners = new Set<() => void>()
+  #watchers = 0
   readonly #pages = new Map<string, Promise<LogPage>>()
 
   constructor(options: {
@@ -94,10 +95,22 @@ export class LiveBatch implements TimerOwner {
     for (const listener of [...this.#listeners]) listener()
   }
 
-  /** Call `listener` after each commit that showed something new of this batch, until the returned function is called. */
-  onPublish(listener: () => void): () => void {
+  /** Whether somebody waits for the end of any of its jobs. */
+  get isWatched(): boolean {
+    return this.#watchers > 0
+  }
+
+  /**
+   * Call `listener` after each commit that showed something new of this batch, until the returned function is called, once.
+   * @param watches - It waits for the end of any job, not for that of the batch alone.
+   */
+  onPublish(listener: () => void, watches = false): () => void {
     this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    if (watches) this.#watchers++
+    return () => {
+      this.#listeners.delete(listener)
+      if (watches) this.#watchers--
+    }
   }
 
   /** One reading of a page of the log for all who ask for the same one at the same time. */

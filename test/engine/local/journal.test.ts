@@ -534,6 +534,45 @@ describe('a journal while jobs come and go in hundreds', () => {
     expect(commits).toHaveLength(2)
   })
 
+  it('does not keep who follows a batch waiting for the end of a job, and keeps nobody else back for it', async () => {
+    const live = liveBatch()
+    const { journal, commits } = await afterCrowd(live)
+    const end = { seq: 1, count: 1, type: 'job.succeeded', at: 0, index: 0 } as const
+    journal.log(live, end)
+    const stop = live.onPublish(() => undefined)
+    journal.log(live, end)
+    await turn()
+    expect(commits).toHaveLength(1)
+    stop()
+
+    const leave = live.onPublish(() => undefined, true)
+    journal.log(live, { ...end, type: 'job.started' })
+    await turn()
+    expect(commits).toHaveLength(1)
+    journal.log(live, end)
+    await turn()
+
+    expect(commits).toHaveLength(2)
+    expect(live.isWatched).toBe(true)
+    leave()
+    expect(live.isWatched).toBe(false)
+  })
+
+  it('has nobody hurry the next commit who waits for the one under way', async () => {
+    const { journal, commits } = start()
+    const live = liveBatch()
+    crowd(journal, live)
+    await turn()
+
+    void journal.committed()
+    void journal.recorded()
+    crowd(journal, live)
+    commits[0].resolve()
+    await turn()
+
+    expect(commits).toHaveLength(1)
+  })
+
   it('does not keep who came during the commit waiting after it', async () => {
     const { journal, commits } = start()
     const live = liveBatch()
