@@ -11,7 +11,14 @@ import { InvalidArgumentError } from './errors.ts'
 import { boundBodies } from './http/bodies.ts'
 import { takeJsonOnly } from './http/body.ts'
 import { boundConnections, slowness } from './http/connections.ts'
-import { answerClientError, answerForNode, answerProblems, routableUrl, sendProblem } from './http/edge.ts'
+import {
+  answerClientError,
+  answerForNode,
+  answerProblems,
+  type EdgeWatch,
+  routableUrl,
+  sendProblem,
+} from './http/edge.ts'
 import { documentationCsp } from './http/headers.ts'
 import { refuseOtherSites } from './http/local.ts'
 import { Observers } from './http/observers.ts'
@@ -66,6 +73,8 @@ const CLOSE_GRACE_MS = 2_000
 export function buildApp(parts: AppParts): FastifyInstance {
   const { config, logger } = parts
   const newId = () => randomUUID()
+  const counts = new HttpCounts()
+  const watch = { log: logger, newId, noRequest: (code: string) => counts.noRequest(code) }
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -82,17 +91,16 @@ export function buildApp(parts: AppParts): FastifyInstance {
     routerOptions: { maxParamLength: 16_384 },
     rewriteUrl: ({ url }) => routableUrl(url),
     frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
-    clientErrorHandler: (error, socket) => answerClientError(logger, error, socket, newId()),
+    clientErrorHandler: (error, socket) => answerClientError(watch, error, socket),
   })
   traceRequests(app, parts.traces, parts.clock)
   warnOfUnknownProxies(app)
   // Before anything is answered, a path that there is none of included.
   refuseOtherSites(app, config)
   const turns = new Turns()
-  prepare(app, newId, turns)
-  boundConnections(app, config, parts.clock)
+  prepare(app, watch, turns)
+  boundConnections(app, config, { clock: parts.clock, onDropped: () => counts.connectionDropped() })
   const bodies = boundBodies(app, config, parts.clock)
-  const counts = new HttpCounts()
   logAnswers(app, parts.clock, counts)
   tellRefusals(app, parts.onRefused)
   shedUnderPressure(app, config, { clock: parts.clock, memoryLimitBytes: parts.memoryLimitBytes })
@@ -115,7 +123,7 @@ export async function openApiYaml(parts: Pick<AppParts, 'config' | 'kinds' | 've
   }
 }
 
-function prepare(app: FastifyInstance, newId: () => string, turns: Turns): void {
+function prepare(app: FastifyInstance, watch: EdgeWatch, turns: Turns): void {
   const table = new RouteTable()
   app.addHook('onRoute', (route) => table.add(route))
   app.decorateRequest('tenantId', '')
@@ -126,7 +134,7 @@ function prepare(app: FastifyInstance, newId: () => string, turns: Turns): void 
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
   takeJsonOnly(app, turns)
   answerProblems(app, table)
-  answerForNode(app, newId)
+  answerForNode(app, watch)
 }
 
 function serve(app: FastifyInstance, parts: AppParts & { turns: Turns }, closing: AbortSignal) {

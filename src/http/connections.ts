@@ -29,8 +29,13 @@ export function slowness({ requestTimeoutMs }: Pick<ConnectionSettings, 'request
 /**
  * Bounds open connections: in all, where Node drops whoever comes then and those that are idle are closed, and of one client's
  * address, unless a proxy is trusted: then its address says nothing of clients, and it has to bound them.
+ * @param onDropped - Called for each connection that is closed because there are too many.
  */
-export function boundConnections(app: FastifyInstance, settings: ConnectionSettings, clock: Clock): void {
+export function boundConnections(
+  app: FastifyInstance,
+  settings: ConnectionSettings,
+  { clock, onDropped }: { clock: Clock; onDropped: () => void },
+): void {
   const { maxConnections, maxConnectionsPerAddress, trustProxy } = settings
   app.server.maxConnections = maxConnections
   const makeRoom = seldom(MAKE_ROOM_MS, clock, () => app.server.closeIdleConnections())
@@ -38,12 +43,13 @@ export function boundConnections(app: FastifyInstance, settings: ConnectionSetti
     app.log.warn({ name: 'GATHERD_MAX_CONNECTIONS' }, 'connections dropped, too many are open'),
   )
   const dropped = () => {
+    onDropped()
     makeRoom()
     saySo()
   }
   app.server.on('drop', dropped)
   boundAll(app, maxConnections, dropped)
-  if (maxConnectionsPerAddress > 0 && trustProxy === false) boundAddresses(app, maxConnectionsPerAddress)
+  if (maxConnectionsPerAddress > 0 && trustProxy === false) boundAddresses(app, maxConnectionsPerAddress, onDropped)
 }
 
 /** Node counts those of its own port alone, and not those that come in elsewhere (`listen.ts`). */
@@ -60,13 +66,14 @@ function boundAll(app: FastifyInstance, max: number, dropped: () => void): void 
   })
 }
 
-function boundAddresses(app: FastifyInstance, max: number): void {
+function boundAddresses(app: FastifyInstance, max: number, onDropped: () => void): void {
   const open = new Map<string, number>()
   app.server.on('connection', (socket) => {
     const place = placeOf(socket.remoteAddress ?? '')
     const count = open.get(place) ?? 0
     if (count >= max) {
       socket.destroy()
+      onDropped()
       return
     }
     open.set(place, count + 1)

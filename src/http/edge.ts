@@ -75,39 +75,47 @@ function unknownRoute(routes: RouteTable, request: FastifyRequest): ServiceError
   return new EdgeError('method_not_allowed', `This path takes ${allow}.`, { allow })
 }
 
-/**
- * What Node would answer by itself, without a body: expectations it does not know and CONNECT.
- * @param newId - Makes the id of a request that never became one.
- */
-export function answerForNode(app: FastifyInstance, newId: () => string): void {
+/** Who is told of what was answered without ever having been a request. */
+export interface EdgeWatch {
+  log: FastifyBaseLogger
+  /** Makes the id of such a one. */
+  newId(): string
+  /** It was answered with the problem of this code. */
+  noRequest(code: string): void
+}
+
+/** What Node would answer by itself, without a body: expectations it does not know and CONNECT. */
+export function answerForNode(app: FastifyInstance, watch: EdgeWatch): void {
   const unmet = new EdgeError('expectation_failed', 'Only "Expect: 100-continue" is met.')
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    const { problem, headers } = logged(app.log, problemOf(unmet, newId()))
+    const { problem, headers } = told(watch, unmet)
     response
       .writeHead(problem.status, { ...SECURITY_HEADERS, ...headers, connection: 'close' })
       .end(JSON.stringify(problem))
   })
   const noProxy = new EdgeError('method_not_allowed', 'This is no proxy.', { allow: 'GET, POST' })
   app.server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    endWithProblem(socket, logged(app.log, problemOf(noProxy, newId())))
+    endWithProblem(socket, told(watch, noProxy))
   })
 }
 
 /** What is answered without a request, and so without the line that every request has. */
-function logged(log: FastifyBaseLogger, answer: ProblemAnswer): ProblemAnswer {
+function told({ log, newId, noRequest }: EdgeWatch, error: ServiceError): ProblemAnswer {
+  const answer = problemOf(error, newId())
   const { instance, status, code } = answer.problem
   log.info({ instance, status, code }, 'answered what is no request')
+  noRequest(code)
   return answer
 }
 
 /** A parser's error: there is no request to answer, only the socket. */
-export function answerClientError(log: FastifyBaseLogger, error: Error, socket: Duplex, instance: string): void {
+export function answerClientError(watch: EdgeWatch, error: Error, socket: Duplex): void {
   if (!socket.writable || isAnswering(socket)) {
     socket.destroy()
     return
   }
   const known = knownError(error) ?? new EdgeError('bad_request', 'The request is not well-formed HTTP.')
-  endWithProblem(socket, logged(log, problemOf(known, instance)))
+  endWithProblem(socket, told(watch, known))
 }
 
 function endWithProblem(socket: Duplex, { problem, headers }: ProblemAnswer): void {

@@ -71,6 +71,9 @@ const HTTP = {
     ...['route', 'method'],
   ),
   gatherd_http_problems_total: counter('Answers that were problem documents, by their code.', 'code'),
+  gatherd_connections_dropped_total: counter(
+    'Connections closed at once, for there were too many, in all or of one address.',
+  ),
   gatherd_submissions_refused_total: counter('Submissions and appends refused, by the code of the problem.', 'code'),
   gatherd_http_under_pressure: gauge('1 while new work is refused because the process has too much to do.'),
   gatherd_observers: gauge('Answers held open for a wait, and streams.'),

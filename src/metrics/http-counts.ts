@@ -43,6 +43,7 @@ export class HttpCounts {
   readonly #routes = new Map<string, RouteCounts>()
   readonly #problems = atZero(['internal', ...REFUSED])
   readonly #refused = atZero(REFUSED)
+  #connectionsDropped = 0
 
   answered({ method, route = NONE, status, ms, problem }: Answered): void {
     const key = `${method} ${route}`
@@ -54,7 +55,19 @@ export class HttpCounts {
     if (SUBMITS.has(key)) this.#refused.add(problem)
   }
 
+  /** What never became a request was answered with the problem of this code. */
+  noRequest(code: string): void {
+    this.#problems.add(code)
+  }
+
+  /** A connection was closed at once: there are too many. */
+  connectionDropped(): void {
+    this.#connectionsDropped++
+  }
+
   *readings(): Generator<Reading> {
+    yield ['gatherd_connections_dropped_total', {}, this.#connectionsDropped]
+
     for (const { route, method, duration, statuses } of this.#routes.values()) {
       yield ['gatherd_http_request_duration_seconds', { route, method }, duration]
       for (const [digit, count] of statuses.entries())

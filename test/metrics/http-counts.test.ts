@@ -40,6 +40,25 @@ describe('HttpCounts', () => {
     expect(sumOf(scrape, 'gatherd_http_problems_total')).toBe(2)
   })
 
+  it('counts what never became a request by its problem alone, and connections that were dropped', async () => {
+    const counts = new HttpCounts()
+    const metrics = new Metrics()
+    metrics.add(() => counts.readings())
+    const dropped = async () =>
+      seriesOf(parseScrape(await metrics.text('text/plain')), 'gatherd_connections_dropped_total')
+    expect(await dropped()).toBe(0)
+
+    counts.noRequest('bad_request')
+    counts.connectionDropped()
+    counts.connectionDropped()
+
+    const scrape = parseScrape(await metrics.text('text/plain'))
+    expect(seriesOf(scrape, 'gatherd_http_problems_total', { code: 'bad_request' })).toBe(1)
+    expect(seriesOf(scrape, 'gatherd_submissions_refused_total', { code: 'bad_request' })).toBeUndefined()
+    expect(seriesOf(scrape, REQUESTS)).toBeUndefined()
+    expect(await dropped()).toBe(2)
+  })
+
   it('has at zero, before the first, what alerts look for the first of', async () => {
     const scrape = await scrapeAfter({})
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { CATALOG, type Declaration } from '../../src/metrics/catalog.ts'
 import { parseScrape, type Scrape, seriesOf, sumOf } from '../metrics/parse.ts'
+import { rawRequest } from '../support/raw.ts'
 import { IN_CLUSTER, SPREADS, startService, type TestService } from '../support/service.ts'
 
 /** What the service says now. */
@@ -186,6 +187,18 @@ describe('what is measured of everything else', () => {
     expect(sumOf(after, 'gatherd_submissions_refused_total')).toBe(1)
     expect(seriesOf(after, 'gatherd_http_problems_total', { code: 'not_found' })).toBe(2)
     expect(seriesOf(after, 'gatherd_http_problems_total', { code: 'unauthenticated' })).toBe(1)
+  })
+
+  it('counts what never became a request by its problem', async () => {
+    await using service = await startService()
+    await rawRequest(service.port, 'NONSENSE\r\n\r\n')
+    await rawRequest(service.port, 'CONNECT a.example:443 HTTP/1.1\r\nHost: gatherd\r\n\r\n')
+
+    const after = await scrape(service)
+
+    expect(seriesOf(after, 'gatherd_http_problems_total', { code: 'bad_request' })).toBe(1)
+    expect(seriesOf(after, 'gatherd_http_problems_total', { code: 'method_not_allowed' })).toBe(1)
+    expect(seriesOf(after, 'gatherd_connections_dropped_total')).toBe(0)
   })
 
   it('counts streams and held answers while they are open', async () => {
