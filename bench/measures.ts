@@ -10,6 +10,7 @@ import { guarding } from './measures/guard.ts'
 import { neighbours } from './measures/neighbour.ts'
 import { recovery } from './measures/recovery.ts'
 import { slowness } from './measures/slow-disk.ts'
+import { stages } from './measures/stages.ts'
 import { empty, fetches } from './measures/throughput.ts'
 import type { Measure } from './report/measure.ts'
 import { soak } from './soak/soak.ts'
@@ -28,6 +29,7 @@ export const MEASURES: readonly Measure[] = [
   recovery,
   slowness,
   guarding,
+  stages,
   cluster,
   tenantCurve,
   streamCurve,

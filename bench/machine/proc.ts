@@ -5,8 +5,17 @@ const TICKS = 100
 
 /** What a process has used of the CPU, user and system, in milliseconds; NaN where there is no /proc. */
 export function cpuMs(pid: number | undefined): number {
+  return ticksMs(`/proc/${pid}/stat`)
+}
+
+/** As `cpuMs`, of the thread that the process began with alone. */
+export function mainThreadCpuMs(pid: number | undefined): number {
+  return ticksMs(`/proc/${pid}/task/${pid}/stat`)
+}
+
+function ticksMs(path: string): number {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const stat = readFileSync(path, 'utf8')
     // The name of the program, in parentheses, may have spaces.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS

@@ -1,13 +1,17 @@
 // P8: how soon the end of a job is on the streams that follow its batch.
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { quantile } from '../figures.ts'
 import { submit } from '../machine/batches.ts'
 import { holdingOrigin } from '../machine/origin.ts'
 import { startService } from '../machine/service.ts'
 import { openStreams } from '../machine/streams.ts'
+import type { Book } from '../report/book.ts'
 import type { Measure } from '../report/measure.ts'
 
 const SIZES = [1, 1_000]
 const WARM = 5
+const HOP = fileURLToPath(new URL('../rivals/fsync-hop.ts', import.meta.url))
 
 /**
  * P8: from the moment at which the target answers a job to the moment at which a stream has its end, committed and read back from the
@@ -22,6 +26,7 @@ export const delivery: Measure = {
   ],
   async run(book, plan) {
     for (let round = 1; round <= plan.rounds; round++) {
+      hop(book, samplesOf(1, plan.quick))
       for (const subscribers of SIZES) {
         const took = await deliveries(subscribers, samplesOf(subscribers, plan.quick))
         const name = subscribers === 1 ? '1 subscriber' : `${subscribers.toLocaleString('en')} subscribers`
@@ -31,6 +36,15 @@ export const delivery: Measure = {
       }
     }
   },
+}
+
+/** What one durable hop takes on this machine at this moment: a delivery has two of them, the response and the commit, and a read. */
+function hop(book: Book, samples: number): void {
+  const ran = spawnSync(process.execPath, [HOP, `${samples}`], { encoding: 'utf8' })
+  if (ran.status !== 0) throw new Error(`the hop ended with ${ran.status}: ${ran.stderr}`)
+  const [p50, p99] = JSON.parse(ran.stdout)
+  book.add('one hop to a thread that fsyncs, p50', 'ms', p50)
+  book.add('one hop to a thread that fsyncs, p99', 'ms', p99)
 }
 
 function samplesOf(subscribers: number, quick: boolean): number {

@@ -14,6 +14,8 @@ export interface Target {
   most?: number
   /** It must not be less. */
   least?: number
+  /** Of no round, and of nothing that was looked at in one. Default: of the median, which is what targets are given for. */
+  always?: boolean
 }
 
 /** How a target was met. */
@@ -26,7 +28,7 @@ export interface Verdict {
   verdict: 'met' | 'missed' | 'not measured' | 'not judged' | typeof TOO_SHORT
 }
 
-/** Judge by the median of the rounds, which is what the targets are given for. */
+/** Judge by the median of the rounds, or, where once is too often, by the worst. */
 export function judge(findings: Findings, target: Target): Verdict {
   const { figures, unit } = seriesOf(findings, target.series)
   const found = spreadOf(target.per === undefined ? figures : ratios(figures, seriesOf(findings, target.per).figures))
@@ -36,7 +38,8 @@ export function judge(findings: Findings, target: Target): Verdict {
     told: `${told(found)}${target.per === undefined ? ` ${unit}` : ' ×'}`,
   }
   if (Number.isNaN(found.median)) return { ...text, told: '–', verdict: unmeasured(findings, target) }
-  const met = found.median <= (target.most ?? Infinity) && found.median >= (target.least ?? -Infinity)
+  const [high, low] = target.always ? [found.high, found.low] : [found.median, found.median]
+  const met = high <= (target.most ?? Infinity) && low >= (target.least ?? -Infinity)
   return { ...text, verdict: met ? 'met' : 'missed' }
 }
 
@@ -50,8 +53,9 @@ export function boundOf(findings: Findings, { per, most, least }: Target): numbe
   return per === undefined ? bound : bound * spreadOf(seriesOf(findings, per).figures).median
 }
 
-function textOf({ series, per, most, least }: Target, unit: string): string {
+function textOf({ series, per, most, least, always }: Target, unit: string): string {
   const sign = most === undefined ? '≥' : '≤'
   const bound = shown(most ?? least ?? Number.NaN)
-  return per === undefined ? `${series} ${sign} ${bound} ${unit}`.trim() : `${series} ${sign} ${bound} × ${per}`
+  const text = per === undefined ? `${series} ${sign} ${bound} ${unit}`.trim() : `${series} ${sign} ${bound} × ${per}`
+  return always ? `${text}, always` : text
 }

@@ -25,6 +25,8 @@ export const soak: Measure = {
     ...Object.entries(MAY_GROW).map(([look, most]) => ({ series: grows(look), most })),
     { series: 'errors', most: 0 },
     { series: 'events missed over reconnects', most: 0 },
+    // Else it was less than what it says it was.
+    { series: 'batches held back', most: 0 },
   ],
   async run(book, plan) {
     const ms = plan.minutes * 60_000
@@ -61,7 +63,10 @@ async function underLoad(service: BenchService, load: Load, { url, rate, ms, pla
   end.abort()
   await Promise.all([probing, running])
   if (probe.failed > 0) load.tally.errors.set('probes', probe.failed)
-  return sightings
+  const whole = sightings.filter(({ figures }) => Object.values(figures).every((figure) => !Number.isNaN(figure)))
+  const blind = sightings.length - whole.length
+  if (blind > 0) load.tally.errors.set('looks in which no probe ended', blind)
+  return whole
 }
 
 async function watch(service: BenchService, probe: Probe, ms: number, { say }: Plan): Promise<Sighting[]> {

@@ -19,6 +19,14 @@ describe('a target', () => {
     expect(verdict({ series: 'late', least: 10.1 })).toBe('missed')
   })
 
+  it('of what must never be is judged by the worst of them', () => {
+    expect(verdict({ series: 'late', most: 11, always: true })).toBe('missed')
+    expect(verdict({ series: 'late', most: 12, always: true })).toBe('met')
+    expect(verdict({ series: 'late', least: 9, always: true })).toBe('missed')
+    expect(verdict({ series: 'late', least: 8, always: true })).toBe('met')
+    expect(judge(FOUND, { series: 'late', most: 12, always: true }).target).toBe('late ≤ 12 ms, always')
+  })
+
   it('that is a share is judged by the shares of each round, not by those of the medians', () => {
     // 0.7, 0.9 and 0.75; the medians would give 0.75 as well, but not the same spread.
     const share: Target = { series: 'gatherd', per: 'loop', least: 0.75 }
