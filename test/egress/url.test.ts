@@ -1,6 +1,14 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
-import { checkUrl, hostAndPort, MAX_URL_LENGTH, portOf } from '../../src/egress/url.ts'
+import { describe, expect, it, vi } from 'vitest'
+import {
+  checkUrl,
+  hasAuthority,
+  hostAndPort,
+  MAX_URL_LENGTH,
+  plainAuthority,
+  portOf,
+  urlCheck,
+} from '../../src/egress/url.ts'
 
 describe('checkUrl', () => {
   it.each([
@@ -82,5 +90,99 @@ describe('hostAndPort', () => {
       portOf(new URL('https://a.test')),
       portOf(new URL('http://a.test:1')),
     ]).toEqual([80, 443, 1])
+  })
+})
+
+/** Texts that share authorities, so that what was learnt of one is used for others; what follows them is anything. */
+const authority = fc.constantFrom(
+  'http://a.example',
+  'http://a.example:80',
+  'HTTP://A.example',
+  'https://a.example:8443',
+  'http://a.example:99999',
+  'http://1.2.3.4.5',
+  'http://xn--a',
+  'http://u@a.example',
+  'http://[::1]',
+  'http://a.example.',
+  'http://',
+  'ftp://a.example',
+)
+const rest = fc.oneof(
+  fc.constantFrom(
+    '',
+    '/',
+    '?',
+    '#',
+    '/a?b#c',
+    '@evil.test/',
+    ':81/',
+    '.evil.test/',
+    '\\@evil.test/',
+    '/a b',
+    '/ü',
+    '/%zz',
+  ),
+  fc.constantFrom('/\u0000', '/\t', '/..//', '/"<>`{}|^', `/${'"'.repeat(2_800)}`, `/${'x'.repeat(MAX_URL_LENGTH)}`),
+  fc.string({ maxLength: 10 }).map((text) => `/${text}`),
+  fc.string({ maxLength: 4 }),
+)
+const text = fc.tuple(authority, rest).map(([authority, rest]) => authority + rest)
+
+describe('urlCheck', () => {
+  it('says what checkUrl says, whatever it was asked before', () => {
+    fc.assert(
+      fc.property(fc.array(text, { maxLength: 12 }), (texts) => {
+        const isUrl = urlCheck()
+        for (const text of texts) expect([text, isUrl(text)]).toEqual([text, checkUrl(text) instanceof URL])
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  it('parses one URL of a host, and again after one of another', () => {
+    const parse = vi.spyOn(URL, 'parse')
+    const isUrl = urlCheck()
+
+    const parsed = ['http://a.example/1', 'http://a.example/2', 'http://a.example:80/3', 'http://a.example/4'].map(
+      (text) => {
+        parse.mockClear()
+        return [isUrl(text), parse.mock.calls.length]
+      },
+    )
+    parse.mockRestore()
+
+    expect(parsed).toEqual([
+      [true, 1],
+      [true, 0],
+      [true, 1],
+      [true, 1],
+    ])
+  })
+})
+
+describe('plainAuthority', () => {
+  it.each([
+    ['http://a.example', 'http://a.example'],
+    ['HTTPS://A.example:8443?x', 'HTTPS://A.example:8443'],
+    ['http://a.example#x', 'http://a.example'],
+    ['http://u@a.example/', undefined],
+    ['http://[::1]/', undefined],
+    ['http://a.example\\x', undefined],
+    ['http://a%2e/', undefined],
+    ['http://a.example:123456/', undefined],
+  ])('of %s is %s', (text, authority) => {
+    expect(plainAuthority(text)).toBe(authority)
+  })
+})
+
+describe('hasAuthority', () => {
+  it('wants it whole', () => {
+    const has = (text: string) => hasAuthority(text, 'http://a.example')
+    expect(['', '/', '?q', '#f', '/a'].map((rest) => has(`http://a.example${rest}`))).toEqual(Array(5).fill(true))
+    expect(['.', ':80', '@b', 'x', '\\', '%'].map((rest) => has(`http://a.example${rest}`))).toEqual(
+      Array(6).fill(false),
+    )
+    expect(has('http://a.exampl')).toBe(false)
   })
 })
