@@ -44,7 +44,7 @@ async function fill(
     await system.drained()
   })
   table.add('jobs/s of what is queued already', job.kind, name, cost.jobsPerSecond)
-  table.add('Redis CPU, us a job that is queued already', job.kind, name, cost.redisUs)
-  table.add('process CPU, us a job that is queued already', job.kind, name, cost.processUs)
+  table.add('Redis CPU, µs a job that is queued already', job.kind, name, cost.redisUs)
+  table.add('process CPU, µs a job that is queued already', job.kind, name, cost.processUs)
   table.add('bytes of an ended job', job.kind, name, ((await system.redis.usage()).bytes - empty) / count)
 }

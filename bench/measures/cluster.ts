@@ -96,8 +96,8 @@ function report(table: Table, { work, shape, name, cost }: { work: Work; shape: 
   const row = rowOf(work, shape)
   console.error(`  ${row}: ${name}: ${Math.round(cost.jobsPerSecond)} jobs/s`)
   table.add('jobs/s', row, name, cost.jobsPerSecond)
-  table.add('Redis CPU, us a job', row, name, cost.redisUs)
-  table.add('process CPU, us a job', row, name, cost.processUs)
+  table.add('Redis CPU, µs a job', row, name, cost.redisUs)
+  table.add('process CPU, µs a job', row, name, cost.processUs)
   table.add('bytes over the sockets of Redis a job', row, name, cost.networkBytes)
   table.add('scripts a job', row, name, cost.scripts)
 }

@@ -6,7 +6,7 @@ const HEAD = `# Benchmarks
 
 Written by \`npm run bench -- --write\`, and the charts with it; what is changed here by hand goes with the next run. What each figure means and
 how it grows is in [performance](../performance.md). Figures of one measure were taken side by side and belong together; those of another
-machine, or of another hour of a shared one, do not.`
+machine, or of another hour of a shared one, do not. Of two rounds the median is the greater one.`
 
 /** The page of a folder of outcomes: all targets first, then each measure with its chart, its tables and its command. */
 export function page(outcomes: readonly Outcome[]): string {
@@ -20,7 +20,7 @@ function warning(outcomes: readonly Outcome[]): string[] {
   if (doubtful === 0) return []
   return [
     `**${doubtful} of ${outcomes.length} measures are placeholders**: they were taken with \`--quick\`, beside more work than the machine has cores, or
-of a tree with changes, as is said with each. They show that it can be measured; they are not judged, and nothing follows from their figures.`,
+from a working tree with uncommitted changes, as is said with each. They show that it can be measured; they are not judged, and nothing follows from their figures.`,
   ]
 }
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock, TimerHandle } from '../clock.ts'
 
 /** Lines about traces that are lost come no more often than this, in milliseconds. */
 const LINE_EVERY_MS = 60_000
@@ -9,7 +9,8 @@ export class Delivery {
   readonly #lost: (facts: { count: number; reason: string }) => void
   #count = 0
   #reason = ''
-  #lastLineAt = Number.NEGATIVE_INFINITY
+  /** Until the next line may come; null: it may come now. */
+  #pause: TimerHandle | null = null
   #closed = false
 
   /** @param options.lost - Told how many spans were lost since it was told last, and why the newest of them were. */
@@ -23,18 +24,24 @@ export class Delivery {
     if (count === 0 || this.#closed) return
     this.#count += count
     this.#reason = reason
-    if (this.#clock.now() - this.#lastLineAt >= LINE_EVERY_MS) this.#tell()
+    if (this.#pause === null) this.#tell()
   }
 
   /** Tell of those that nobody was told of, now; what is lost after that was counted before. */
   close(): void {
     this.#closed = true
     if (this.#count > 0) this.#tell()
+    this.#pause?.cancel()
   }
 
   #tell(): void {
-    this.#lastLineAt = this.#clock.now()
     this.#lost({ count: this.#count, reason: this.#reason })
     this.#count = 0
+    this.#pause?.cancel()
+    this.#pause = this.#clock.after(LINE_EVERY_MS, () => {
+      this.#pause = null
+      // Also when nothing more is lost: those that were are to be known.
+      if (this.#count > 0) this.#tell()
+    })
   }
 }

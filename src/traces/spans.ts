@@ -74,13 +74,14 @@ export class Spans implements EngineTraces, RequestTraces {
           startedAt,
           endedAt: this.#clock.now(),
           attributes: {
+            // First: what a kind notes down takes the place of nothing of ours.
+            ...notes,
             'gatherd.tenant.id': facts.tenantId,
             'gatherd.batch.id': facts.batchId,
             'gatherd.job.id': jobId,
             'gatherd.job.kind': kind,
             'gatherd.attempt': facts.attempt,
             'gatherd.cause': why,
-            ...notes,
           },
           error: errorOf(end, why),
         })

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { Delivery } from '../../src/traces/delivery.ts'
-import { StillClock } from '../support/fake-parts.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 
 describe('spans that are lost', () => {
   const start = () => {
-    const clock = new StillClock()
+    const clock = new FakeClock()
     const told: object[] = []
     return { clock, told, delivery: new Delivery({ clock, lost: (facts) => told.push(facts) }) }
   }
@@ -16,13 +16,39 @@ describe('spans that are lost', () => {
     delivery.lose(4, 'second')
     clock.advance(59_999)
     delivery.lose(5, 'third')
+    expect(told).toEqual([{ count: 3, reason: 'first' }])
     clock.advance(1)
     delivery.lose(6, 'fourth')
+    clock.advance(60_000)
 
     expect(told).toEqual([
       { count: 3, reason: 'first' },
-      { count: 15, reason: 'fourth' },
+      { count: 9, reason: 'third' },
+      { count: 6, reason: 'fourth' },
     ])
+  })
+
+  it('are told at once again after a minute in which none were', () => {
+    const { clock, told, delivery } = start()
+    delivery.lose(1, 'first')
+    clock.advance(60_000)
+
+    delivery.lose(2, 'second')
+
+    expect(told).toEqual([
+      { count: 1, reason: 'first' },
+      { count: 2, reason: 'second' },
+    ])
+  })
+
+  it('leave no clock running at the close', () => {
+    const { clock, delivery } = start()
+    delivery.lose(1, 'first')
+    delivery.lose(2, 'second')
+
+    delivery.close()
+
+    expect(clock.armed).toBe(0)
   })
 
   it('are told at the close, those that were not told yet, and once', () => {
