@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { fastifySwagger } from '@fastify/swagger'
 import { fastifySwaggerUi } from '@fastify/swagger-ui'
-import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
+import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
 import { routes } from '../routes/index.ts'
 import type { KeyRing } from './auth/keyring.ts'
 import { type Clock, systemClock, type TimerHandle } from './clock.ts'
@@ -19,6 +19,7 @@ import {
   routableUrl,
   sendProblem,
 } from './http/edge.ts'
+import { whenLeft } from './http/hang-up.ts'
 import { documentationCsp } from './http/headers.ts'
 import { refuseOtherSites } from './http/local.ts'
 import { Observers } from './http/observers.ts'
@@ -94,6 +95,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
     clientErrorHandler: (error, socket) => answerClientError(watch, error, socket),
   })
   traceRequests(app, parts.traces, parts.clock)
+  logAnswers(app, parts.clock, counts)
   warnOfUnknownProxies(app)
   // Before anything is answered, a path that there is none of included.
   refuseOtherSites(app, config)
@@ -101,7 +103,6 @@ export function buildApp(parts: AppParts): FastifyInstance {
   prepare(app, watch, turns)
   boundConnections(app, config, { clock: parts.clock, onDropped: () => counts.connectionDropped() })
   const bodies = boundBodies(app, config, parts.clock)
-  logAnswers(app, parts.clock, counts)
   tellRefusals(app, parts.onRefused)
   shedUnderPressure(app, config, { clock: parts.clock, memoryLimitBytes: parts.memoryLimitBytes })
   const { observers, unread, metrics } = serve(app, { ...parts, turns }, closingSignal(app, parts.clock))
@@ -168,17 +169,30 @@ function tellRefusals(app: FastifyInstance, onRefused: OnRefused): void {
   })
 }
 
-/** One line an answer, and of the request only its method and the route's pattern: ids, queries and bodies stay out. */
+/**
+ * One line a request, and of it only its method and the route's pattern: ids, queries and bodies stay out. Its hook goes before all that
+ * answer, so that every answer has a beginning.
+ */
 function logAnswers(app: FastifyInstance, clock: Clock, counts: HttpCounts): void {
   const starts = new WeakMap<object, number>()
-  app.addHook('onRequest', async (request) => void starts.set(request, clock.now()))
-  app.addHook('onResponse', async (request, reply) => {
+  const factsOf = (request: FastifyRequest) => {
     const { method, tenantId, routeOptions } = request
-    const ms = clock.now() - (starts.get(request) ?? clock.now())
-    const { url: route } = routeOptions
-    counts.answered({ method, route, status: reply.statusCode, ms, problem: reply.problemCode })
-    const facts = { method, route: route ?? null, status: reply.statusCode, tenantId, ms: Math.round(ms) }
-    request.log.info(facts, 'answered')
+    const now = clock.now()
+    return { method, route: routeOptions.url, tenantId, ms: now - (starts.get(request) ?? now) }
+  }
+  app.addHook('onRequest', async (request, reply) => {
+    starts.set(request, clock.now())
+    whenLeft(reply, () => {
+      const { method, route, tenantId, ms } = factsOf(request)
+      counts.left({ method, route, ms })
+      request.log.info({ method, route: route ?? null, tenantId, ms: Math.round(ms) }, 'the caller hung up')
+    })
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, route, tenantId, ms } = factsOf(request)
+    const { statusCode: status, problemCode: problem } = reply
+    counts.answered({ method, route, status, ms, problem })
+    request.log.info({ method, route: route ?? null, status, tenantId, ms: Math.round(ms) }, 'answered')
   })
 }
 

@@ -126,7 +126,7 @@ const TABLE = {
   requestTimeoutMs: [
     'GATHERD_REQUEST_TIMEOUT_MS',
     whole(100, 3_600_000, 30_000),
-    'How long a request may take to arrive, in milliseconds.',
+    'How long a request may take to arrive, in milliseconds; its head 10 s at most.',
   ],
   maxWaitMs: [
     'GATHERD_MAX_WAIT_MS',
@@ -146,17 +146,17 @@ const TABLE = {
   maxEventLoopDelayMs: [
     'GATHERD_MAX_EVENT_LOOP_DELAY_MS',
     whole(0, 3_600_000, 1_000),
-    'New work is refused while the event loop is later than this, in milliseconds; `0`: never.',
+    "Tenants' calls are refused while the event loop is later than this, in milliseconds; `0`: never.",
   ],
   maxHeapBytes: [
     'GATHERD_MAX_HEAP_BYTES',
     whole(0, Number.MAX_SAFE_INTEGER, 0),
-    'New work is refused while the heap is larger than this; `0`: than nine tenths of what V8 may take.',
+    "Tenants' calls are refused while the heap is larger than this; `0`: than nine tenths of what V8 may take.",
   ],
   maxRssBytes: [
     'GATHERD_MAX_RSS_BYTES',
     whole(0, Number.MAX_SAFE_INTEGER, 0),
-    "New work is refused while the process has more memory than this; `0`: than nine tenths of its container's.",
+    "Tenants' calls are refused while the process has more memory; `0`: than nine tenths of its container's.",
   ],
   drainGraceMs: [
     'GATHERD_DRAIN_GRACE_MS',

@@ -6,7 +6,8 @@ const HEAD = `# Benchmarks
 
 Written by \`npm run bench -- --write\`, and the charts with it; what is changed here by hand goes with the next run. What each figure means and
 how it grows is in [performance](../performance.md). Figures of one measure were taken side by side and belong together; those of another
-machine, or of another hour of a shared one, do not. Of two rounds the median is the greater one.`
+machine, or of another hour of a shared one, do not. Targets are judged by the
+median of the rounds, of two the greater; those that say _always_ by the worst.`
 
 /** The page of a folder of outcomes: all targets first, then each measure with its chart, its tables and its command. */
 export function page(outcomes: readonly Outcome[]): string {

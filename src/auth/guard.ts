@@ -34,7 +34,8 @@ export interface GuardParts {
 export function guard(app: FastifyInstance, { keys, failures }: GuardParts): void {
   app.addHook('onRequest', async (request, reply) => {
     const caller = await known(request, keys, failures)
-    if (!mayCall(caller, request.routeOptions.config.scope)) throw new EdgeError('forbidden', refusalOf(caller))
+    if (!mayCall(caller, request.routeOptions.config.scope))
+      throw new EdgeError('forbidden', refusalOf(caller, request.routeOptions.config.scope))
     if (caller === 'admin') return
     request.tenantId = caller.tenantId
     if (caller.key !== null) request.session = opened(keys, caller.key, reply)
@@ -112,8 +113,7 @@ function mayCall(caller: Caller, scope: Scope | undefined): boolean {
   return caller === 'admin' ? scope === 'admin' : caller.scopes.includes(scope)
 }
 
-function refusalOf(caller: Caller): string {
-  return caller === 'admin'
-    ? "The admin key belongs to no tenant: use a tenant's key here."
-    : 'This key is not good for this route.'
+function refusalOf(caller: Caller, scope: Scope | undefined): string {
+  if (caller === 'admin') return "The admin key belongs to no tenant: use a tenant's key here."
+  return `This key is not good for this route${scope === undefined ? '' : `, which takes those with the scope "${scope}"`}.`
 }

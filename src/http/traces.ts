@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../clock.ts'
 import { parseTraceparent } from '../contract.ts'
+import { whenLeft } from './hang-up.ts'
 import { traceparentOf } from './traceparent.ts'
 
 declare module 'fastify' {
@@ -28,6 +29,9 @@ export interface RequestTraces {
   submission(request: { method: string; route: string; at: number; traceparent: string | undefined }): RequestTrace
 }
 
+/** What proxies write down for a caller that goes before it is answered. */
+const LEFT = 499
+
 /** The route whose requests have a span. */
 const SUBMISSION = { method: 'POST', route: '/v1/batches' }
 
@@ -39,6 +43,18 @@ export function traceRequests(app: FastifyInstance, traces: RequestTraces | unde
     const traceparent = traceparentOf(request.headers.traceparent)
     if (isSubmission(request)) request.trace = traces.submission({ ...SUBMISSION, at: clock.now(), traceparent })
     nameTrace(request, reply, request.trace?.traceId ?? (traceparent && parseTraceparent(traceparent)?.traceId))
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    const { trace } = request
+    // What it had been answered by then, a stream perhaps; nothing has a status of its own.
+    if (trace !== null)
+      whenLeft(reply, () =>
+        trace.end({
+          at: clock.now(),
+          status: reply.raw.headersSent ? reply.statusCode : LEFT,
+          tenantId: request.tenantId,
+        }),
+      )
   })
   app.addHook('onResponse', async ({ trace, tenantId }, reply) => {
     trace?.end({ at: clock.now(), status: reply.statusCode, tenantId })

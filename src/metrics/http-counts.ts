@@ -6,6 +6,9 @@ const ANSWER_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 /** Routes and methods are a closed list, but nobody should have to trust in that. */
 const MAX_ROUTES = 200
 
+/** The place among the statuses of requests that have none. */
+const LEFT = 0
+
 /** What is no route, or a method of nobody's. */
 const NONE = 'none'
 
@@ -34,7 +37,7 @@ interface RouteCounts {
   method: string
   /** Seconds. */
   readonly duration: Buckets
-  /** By the first digit of the status. */
+  /** By the first digit of the status; 0: who asked had gone. */
   readonly statuses: Float64Array
 }
 
@@ -47,12 +50,21 @@ export class HttpCounts {
 
   answered({ method, route = NONE, status, ms, problem }: Answered): void {
     const key = `${method} ${route}`
-    const counts = this.#routes.get(key) ?? this.#enter(METHODS.has(method) ? method : NONE, route)
-    counts.duration.observe(ms / 1_000)
-    counts.statuses[Math.floor(status / 100)]++
+    this.#count(method, route, ms, Math.floor(status / 100))
     if (problem === undefined) return
     this.#problems.add(problem)
     if (SUBMITS.has(key)) this.#refused.add(problem)
+  }
+
+  /** Whoever asked has gone before the end of the answer. */
+  left({ method, route = NONE, ms }: Pick<Answered, 'method' | 'route' | 'ms'>): void {
+    this.#count(method, route, ms, LEFT)
+  }
+
+  #count(method: string, route: string, ms: number, status: number): void {
+    const counts = this.#routes.get(`${method} ${route}`) ?? this.#enter(METHODS.has(method) ? method : NONE, route)
+    counts.duration.observe(ms / 1_000)
+    counts.statuses[status]++
   }
 
   /** What never became a request was answered with the problem of this code. */
@@ -71,7 +83,12 @@ export class HttpCounts {
     for (const { route, method, duration, statuses } of this.#routes.values()) {
       yield ['gatherd_http_request_duration_seconds', { route, method }, duration]
       for (const [digit, count] of statuses.entries())
-        if (count > 0) yield ['gatherd_http_requests_total', { route, method, status: `${digit}xx` }, count]
+        if (count > 0)
+          yield [
+            'gatherd_http_requests_total',
+            { route, method, status: digit === LEFT ? 'left' : `${digit}xx` },
+            count,
+          ]
     }
     for (const [code, count] of this.#problems.entries()) yield ['gatherd_http_problems_total', { code }, count]
     for (const [code, count] of this.#refused.entries()) yield ['gatherd_submissions_refused_total', { code }, count]

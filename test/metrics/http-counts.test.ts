@@ -33,6 +33,20 @@ describe('HttpCounts', () => {
     expect(seriesOf(scrape, `${SECONDS}_bucket`, { le: '0.25' })).toBe(2)
   })
 
+  it('counts who left before the end of an answer apart, with the time that it took', async () => {
+    const counts = new HttpCounts()
+    counts.left({ method: 'GET', route: '/v1/batches', ms: 250 })
+    counts.left({ method: 'GET', route: undefined, ms: 1 })
+    const metrics = new Metrics()
+    metrics.add(() => counts.readings())
+
+    const scrape = parseScrape(await metrics.text('text/plain'))
+
+    expect(seriesOf(scrape, REQUESTS, { route: '/v1/batches', method: 'GET', status: 'left' })).toBe(1)
+    expect(seriesOf(scrape, REQUESTS, { route: 'none', method: 'GET', status: 'left' })).toBe(1)
+    expect(seriesOf(scrape, `${SECONDS}_sum`, { route: '/v1/batches' })).toBeCloseTo(0.25)
+  })
+
   it('counts problems by their code', async () => {
     const scrape = await scrapeAfter({ status: 404, problem: 'not_found' }, {}, { status: 404, problem: 'not_found' })
 

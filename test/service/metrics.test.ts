@@ -189,6 +189,48 @@ describe('what is measured of everything else', () => {
     expect(seriesOf(after, 'gatherd_http_problems_total', { code: 'unauthenticated' })).toBe(1)
   })
 
+  it('counts who hangs up during a wait, a stream or a submission, and logs it', async () => {
+    await using service = await startService()
+    const { id } = await service.me.submit({ policy: 'gather', open: true, jobs: [] })
+    const stream = await service.me.stream(id)
+    const ends = ['wait=30', 'wait=31'].map((prefer) => {
+      const end = new AbortController()
+      const headers = { authorization: `Bearer ${service.me.key}`, prefer, 'content-type': 'application/json' }
+      const body = prefer === 'wait=31' ? JSON.stringify({ policy: 'gather', open: true, jobs: [] }) : undefined
+      const url = `http://127.0.0.1:${service.port}/v1/batches${body ? '' : `/${id}`}`
+      fetch(url, { method: body ? 'POST' : 'GET', headers, body: body ?? null, signal: end.signal }).catch(
+        () => undefined,
+      )
+      return end
+    })
+    await expect.poll(async () => seriesOf(await scrape(service), 'gatherd_observers')).toBe(3)
+
+    stream.destroy()
+    for (const end of ends) end.abort()
+
+    const left = async (method: string, route: string) =>
+      seriesOf(await scrape(service), 'gatherd_http_requests_total', { method, route, status: 'left' })
+    await expect.poll(() => left('GET', '/v1/batches/:batchId/events')).toBe(1)
+    await expect.poll(() => left('GET', '/v1/batches/:batchId')).toBe(1)
+    await expect.poll(() => left('POST', '/v1/batches')).toBe(1)
+  })
+
+  it('has durations that never fall, whatever is answered', async () => {
+    await using service = await startService()
+    const sums = async () => {
+      const scraped = await scrape(service)
+      return ['/livez', 'none'].map((route) =>
+        seriesOf(scraped, 'gatherd_http_request_duration_seconds_sum', { route, method: 'GET' }),
+      )
+    }
+    for (let i = 0; i < 20; i++) {
+      await service.anonymous.get(`/nothing-${i}`).expect(404)
+      await rawRequest(service.port, 'GET /livez HTTP/1.1\r\n\r\n')
+    }
+
+    for (const sum of await sums()) expect(sum).toBeGreaterThan(0)
+  })
+
   it('counts what never became a request by its problem', async () => {
     await using service = await startService()
     await rawRequest(service.port, 'NONSENSE\r\n\r\n')
