@@ -20,9 +20,12 @@ export async function rateThroughApi(job: object, count: number, start: Start = 
   return await rateOfService(service, job, count)
 }
 
+/** Batches that run before those that are counted. */
+export const WARM_BATCHES = 2
+
 /** Jobs per second of a service that is warm after this. */
 export async function rateOfService(service: BenchService, job: object, count: number): Promise<number> {
-  await batches(service, job, 2)
+  await batches(service, job, WARM_BATCHES)
   const start = performance.now()
   await batches(service, job, count / BATCH)
   return (count / (performance.now() - start)) * 1_000

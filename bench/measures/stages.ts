@@ -2,10 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { BATCH } from '../machine/batches.ts'
 import { startNginx } from '../machine/nginx.ts'
 import { cpuMs, mainThreadCpuMs } from '../machine/proc.ts'
 import { busyBetween, profileOf } from '../machine/profile.ts'
-import { rateOfService } from '../machine/rate.ts'
+import { rateOfService, WARM_BATCHES } from '../machine/rate.ts'
 import { startService } from '../machine/service.ts'
 import { STAGE_NAMES, stageOf } from '../machine/stages.ts'
 import type { Book } from '../report/book.ts'
@@ -44,14 +45,15 @@ async function take(book: Book, job: object, { count }: Plan): Promise<void> {
     // It writes the profile when it ends.
     await service[Symbol.asyncDispose]()
     const busy = busyBetween(profileOf(dir, pid), before.at, after.at, stageOf)
-    tell(book, busy, { loop: after.loop - before.loop, all: after.all - before.all, jobs: count + WARM })
+    tell(book, busy, {
+      loop: after.loop - before.loop,
+      all: after.all - before.all,
+      jobs: count + WARM_BATCHES * BATCH,
+    })
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
 }
-
-/** Jobs that `rateOfService` runs before those it counts. */
-const WARM = 2_000
 
 /** Of the monotonic clock, in microseconds, as profiles have it. */
 function now(): number {

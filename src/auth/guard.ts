@@ -34,8 +34,8 @@ export interface GuardParts {
 export function guard(app: FastifyInstance, { keys, failures }: GuardParts): void {
   app.addHook('onRequest', async (request, reply) => {
     const caller = await known(request, keys, failures)
-    if (!mayCall(caller, request.routeOptions.config.scope))
-      throw new EdgeError('forbidden', refusalOf(caller, request.routeOptions.config.scope))
+    const { scope } = request.routeOptions.config
+    if (!mayCall(caller, scope)) throw new EdgeError('forbidden', refusalOf(caller, scope))
     if (caller === 'admin') return
     request.tenantId = caller.tenantId
     if (caller.key !== null) request.session = opened(keys, caller.key, reply)

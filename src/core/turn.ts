@@ -33,10 +33,18 @@ export function arm(turn: Turn, timer: TimerKind, index: number, at: number): vo
 }
 
 function setState(batch: Batch, index: number, state: number): void {
-  batch.counts[batch.states[index]]--
-  batch.counts[state]++
-  batch.states[index] = state
-  if (isTerminal(state) && !isShielded(batch, index)) batch.liveUnshielded--
+  setStates(batch, index, index + 1, state)
+}
+
+/** The jobs from `from` up to but not including `to` are in one state. */
+function setStates(batch: Batch, from: number, to: number, state: number): void {
+  batch.counts[batch.states[from]] -= to - from
+  batch.counts[state] += to - from
+  const ends = isTerminal(state)
+  for (let i = from; i < to; i++) {
+    batch.states[i] = state
+    if (ends && !isShielded(batch, i)) batch.liveUnshielded--
+  }
 }
 
 /** Grant the slot: queued → running. */
@@ -120,7 +128,7 @@ function cancelQueuedRun(turn: Turn, from: number, cause: AbortCause, deaf: numb
   const { batch } = turn
   const to = endOfRun(batch, from, deaf)
   noteCauses(batch, from, to, cause)
-  cancelQueued(batch, from, to)
+  setStates(batch, from, to, Job.cancelled)
   for (let i = from; i < to; i++) disarm(turn, i)
   log(turn, 'job.cancelled', from, { count: to - from, cause, reason: reasonOf(batch, from) })
   return to
@@ -132,13 +140,6 @@ function endOfRun({ states, flags, attempts, total }: Batch, from: number, deaf:
   if (attempts.get(from) !== 0) return to
   while (to < total && states[to] === Job.queued && (flags[to] & deaf) === 0 && attempts.get(to) === 0) to++
   return to
-}
-
-function cancelQueued(batch: Batch, from: number, to: number): void {
-  batch.counts[Job.queued] -= to - from
-  batch.counts[Job.cancelled] += to - from
-  batch.states.fill(Job.cancelled, from, to)
-  for (let i = from; i < to; i++) if ((batch.flags[i] & Flag.shield) === 0) batch.liveUnshielded--
 }
 
 /** Let the ready jobs in a range start, as few runs as possible. */

@@ -39,26 +39,17 @@ const SUBMISSION = { method: 'POST', route: '/v1/batches' }
 export function traceRequests(app: FastifyInstance, traces: RequestTraces | undefined, clock: Clock): void {
   app.decorateRequest('trace', null)
   if (traces === undefined) return
+  const end = ({ trace, tenantId }: FastifyRequest, status: number) => trace?.end({ at: clock.now(), status, tenantId })
   app.addHook('onRequest', async (request, reply) => {
     const traceparent = traceparentOf(request.headers.traceparent)
-    if (isSubmission(request)) request.trace = traces.submission({ ...SUBMISSION, at: clock.now(), traceparent })
+    if (isSubmission(request)) {
+      request.trace = traces.submission({ ...SUBMISSION, at: clock.now(), traceparent })
+      // What it had been answered by then, a stream perhaps; nothing has a status of its own.
+      whenLeft(reply, () => end(request, reply.raw.headersSent ? reply.statusCode : LEFT))
+    }
     nameTrace(request, reply, request.trace?.traceId ?? (traceparent && parseTraceparent(traceparent)?.traceId))
   })
-  app.addHook('onRequest', async (request, reply) => {
-    const { trace } = request
-    // What it had been answered by then, a stream perhaps; nothing has a status of its own.
-    if (trace !== null)
-      whenLeft(reply, () =>
-        trace.end({
-          at: clock.now(),
-          status: reply.raw.headersSent ? reply.statusCode : LEFT,
-          tenantId: request.tenantId,
-        }),
-      )
-  })
-  app.addHook('onResponse', async ({ trace, tenantId }, reply) => {
-    trace?.end({ at: clock.now(), status: reply.statusCode, tenantId })
-  })
+  app.addHook('onResponse', async (request, reply) => end(request, reply.statusCode))
 }
 
 function isSubmission({ method, routeOptions }: FastifyRequest): boolean {

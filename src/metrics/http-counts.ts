@@ -49,11 +49,10 @@ export class HttpCounts {
   #connectionsDropped = 0
 
   answered({ method, route = NONE, status, ms, problem }: Answered): void {
-    const key = `${method} ${route}`
     this.#count(method, route, ms, Math.floor(status / 100))
     if (problem === undefined) return
     this.#problems.add(problem)
-    if (SUBMITS.has(key)) this.#refused.add(problem)
+    if (SUBMITS.has(`${method} ${route}`)) this.#refused.add(problem)
   }
 
   /** Whoever asked has gone before the end of the answer. */

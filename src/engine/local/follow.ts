@@ -130,13 +130,17 @@ export class Follower {
     }
   }
 
-  /** Resolves when `condition` holds after a commit, or holds now; or at the timeout; or when a signal aborts. `watches`: any job's end may make it hold. */
+  /**
+   * Resolves when `condition` holds, now or after a commit, at the timeout, or when a signal aborts.
+   * @param options.watches - The end of any job may make it hold. Default: that of the batch alone.
+   */
   #until(
     live: LiveBatch,
     condition: () => boolean,
     timeoutMs: number,
-    { signal, watches = false }: { signal?: AbortSignal | undefined; watches?: boolean },
+    options: { signal?: AbortSignal | undefined; watches?: boolean },
   ): Promise<void> {
+    const { signal, watches } = options
     if (condition() || signal?.aborted || this.#shutdown.aborted || timeoutMs <= 0) return Promise.resolve()
     return new Promise((resolve) => {
       const dueAt = this.#clock.now() + timeoutMs

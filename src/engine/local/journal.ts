@@ -132,10 +132,7 @@ export class Journal {
 
   /** Resolves when everything up to now is on disk. */
   committed(): Promise<void> {
-    const group = this.#newest
-    if (group === null) return Promise.resolve()
-    if (group === this.#group) this.#hurry()
-    return new Promise((done) => group.waiting.push({ done }))
+    return this.#join((done) => ({ done }))
   }
 
   /**
@@ -144,10 +141,15 @@ export class Journal {
    */
   recorded(): Promise<void> {
     if (!this.#healthy) return Promise.reject(unrecorded())
+    return this.#join((done, failed) => ({ done, failed }))
+  }
+
+  /** Wait for the newest change that is not on disk, and have it written soon. */
+  #join(waiting: (done: () => void, failed: (error: Error) => void) => Waiting): Promise<void> {
     const group = this.#newest
     if (group === null) return Promise.resolve()
     if (group === this.#group) this.#hurry()
-    return new Promise((done, failed) => group.waiting.push({ done, failed }))
+    return new Promise((done, failed) => group.waiting.push(waiting(done, failed)))
   }
 
   /** The group with the newest change that is not on disk. */

@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { bytesOf, isAhead } from '../../json/raw.ts'
 import { type BatchNo, JOBS_PER_BATCH, type JobRecord } from '../store.ts'
 import { MANY, Many, places, type Row } from './many.ts'
-import { BYTES, recordBytes, type StoredCount, sumOf } from './stored.ts'
+import { recordBytes, type StoredCount, sumOf } from './stored.ts'
 
 const COLUMNS = 'id, state, attempts, started_at, finished_at, cause, reason, cancel_requests, result, error, parts'
 const COLUMN_COUNT = COLUMNS.split(',').length
@@ -14,7 +14,6 @@ export class RecordRows {
   readonly #insert: Many
   readonly #before: Many
   readonly #setLong: StatementSync
-  readonly #bytes: StatementSync
   /** Of one batch, those that are not written yet, and what they count for: of each job the newest. */
   readonly #rows = new Map<number, { row: Row; size: number }>()
   #no: BatchNo = 0
@@ -28,7 +27,6 @@ export class RecordRows {
     )
     // As text, which the bytes of a long one are.
     this.#setLong = database.prepare(`${INTO_RECORDS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)`)
-    this.#bytes = database.prepare(`SELECT ${BYTES.records} AS bytes FROM records WHERE id = ?`)
   }
 
   /** Write records, in order. */
@@ -53,7 +51,7 @@ export class RecordRows {
 
   #setLongOne(no: BatchNo, size: number, row: SQLInputValue[]): void {
     this.#flush()
-    const before = Number(this.#bytes.get(row[0])?.bytes ?? 0)
+    const before = this.#before.bytes([[row[0]]])
     this.#setLong.run(...row)
     this.#stored.ofBatch(no, size - before)
   }
