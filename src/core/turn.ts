@@ -1,4 +1,4 @@
-import { type Batch, Flag, isReady, isShielded, liveJobs, noteCause, noteCauses, reasonOf } from './batch.ts'
+import { type Batch, Flag, isReady, liveJobs, noteCause, noteCauses, reasonOf } from './batch.ts'
 import type { Effect, EventType, LogEntry, TimerKind } from './events.ts'
 import { outcomeOf } from './outcome.ts'
 import { type AbortCause, type Cause, isTerminal, Job } from './states.ts'
@@ -40,11 +40,9 @@ function setState(batch: Batch, index: number, state: number): void {
 function setStates(batch: Batch, from: number, to: number, state: number): void {
   batch.counts[batch.states[from]] -= to - from
   batch.counts[state] += to - from
-  const ends = isTerminal(state)
-  for (let i = from; i < to; i++) {
-    batch.states[i] = state
-    if (ends && !isShielded(batch, i)) batch.liveUnshielded--
-  }
+  batch.states.fill(state, from, to)
+  if (!isTerminal(state)) return
+  for (let i = from; i < to; i++) if ((batch.flags[i] & Flag.shield) === 0) batch.liveUnshielded--
 }
 
 /** Grant the slot: queued → running. */
